@@ -1,6 +1,6 @@
 """Shared fixtures: one real Apache Kafka and one ClickHouse engine per test session.
 
-`kafka`: a running broker (`.bootstrap`); topics get a prefix of their own per test (`topic_prefix`).
+`kafka`: a running broker (`.bootstrap`); a test names its topics with `topic_prefix`.
 `store`: a running embedded ClickHouse (`StoreSettings`), with a database of its own per test.
 They are never skipped: a machine that cannot run them fails the test and says why.
 """
