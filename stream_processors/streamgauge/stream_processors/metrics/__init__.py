@@ -1,0 +1,1 @@
+"""The metrics worker: events to windows, raw rows, spend and loss accounting."""
