@@ -54,7 +54,7 @@ def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock that other processes and threads wait for; the kernel frees it with its holder."""
+    """Hold a lock that others, threads too, wait for; the kernel frees it with its holder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

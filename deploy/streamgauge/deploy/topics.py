@@ -9,9 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-exported for mypy
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
@@ -129,9 +135,11 @@ def _config_problems(
 
 
 def _admin(settings: KafkaSettings) -> AdminClient:
-    config = settings.librdkafka(log_level=0, error_cb=lambda _error: None)
-    config["log_level"] = config.pop("log.level")
-    config["error_cb"] = config.pop("error.cb")
+    config: dict[str, Any] = {
+        **settings.librdkafka(),
+        "log_level": 0,
+        "error_cb": lambda _error: None,
+    }
     try:
         return AdminClient(config)
     except KafkaException as error:

@@ -113,15 +113,13 @@ def _fetch_missing(
     try:
         with concurrent.futures.ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
             tasks = {pool.submit(_fetch, jar, staging): jar for jar in wanted}
-            done = 0
-            for task in concurrent.futures.as_completed(tasks):
+            for done, task in enumerate(concurrent.futures.as_completed(tasks), start=1):
                 try:
                     fetched = task.result()
                     _admit(fetched, tasks[task], libs)
                 except (Misconfigured, Unreachable):
                     pool.shutdown(wait=True, cancel_futures=True)
                     raise
-                done += 1
                 if done % 10 == 0 or done == len(wanted):
                     progress(f"  {done} of {len(wanted)} jars, verified")
     finally:

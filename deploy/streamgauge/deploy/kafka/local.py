@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.deploy.kafka.jars import ensure_jars
@@ -285,16 +286,18 @@ def _log4j2() -> str:
     return Path(str(files(__package__ or "") / "log4j2.properties")).as_uri()
 
 
-def answers_metadata(
-    bootstrap: str, *, timeout_s: float, extra: dict[str, object] | None = None
-) -> bool:
+def answers_metadata(bootstrap: str, *, timeout_s: float) -> bool:
     """True if a broker there answers a metadata request."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    config = {"bootstrap.servers": bootstrap, "log_level": 0, **(extra or {})}
+    config: dict[str, Any] = {
+        "bootstrap.servers": bootstrap,
+        "log_level": 0,
+        "error_cb": lambda _error: None,
+    }
     try:
-        admin = AdminClient({**config, "error_cb": lambda _error: None})
+        admin = AdminClient(config)
         return len(admin.list_topics(timeout=timeout_s).brokers) > 0
     except KafkaException:
         return False
