@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import plotext
 from rich.table import Table
+
 from streamgauge.deploy.demo.verdict import Episode, Planted, Verdict
 
 PLOT_COLUMNS = 76
