@@ -28,6 +28,7 @@ class StreamgaugeError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
+        """The message, with the hint in brackets."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 

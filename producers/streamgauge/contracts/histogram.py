@@ -2,7 +2,7 @@
 
 x > 0 falls into bucket ceil(ln x / ln gamma) with gamma = 101/99 and reads back as
 2 gamma^i / (gamma + 1), within 1 % of x. x <= 0 falls into ZERO_BUCKET and reads back as 0.
-Buckets are counts, so histograms add in any order to the same bytes. Unknown values are not counted.
+Buckets are counts, so histograms add in any order to the same bytes. Unknown values: not counted.
 Source: Masson, Rim, Lee, "DDSketch", VLDB 2019, section 2.1.
 """
 
@@ -32,7 +32,7 @@ def value(i: int) -> float:
 
 
 def quantile(counts: Mapping[int, int], q: float) -> float | None:
-    """Nearest-rank quantile (rank = ceil(q n), at least 1); None if nothing was counted. 0 < q <= 1."""
+    """Nearest-rank quantile, 0 < q <= 1: rank = ceil(q n), at least 1; None if nothing counted."""
     n = sum(counts.values())
     if n == 0:
         return None

@@ -19,7 +19,7 @@ from streamgauge.contracts.topics import DEFAULT_PREFIX, TopicSpec
 
 ENV_BOOTSTRAP = "STREAMGAUGE_BOOTSTRAP"
 ENV_PREFIX = "STREAMGAUGE_TOPIC_PREFIX"
-ENV_PASS_THROUGH = "STREAMGAUGE_KAFKA_"
+ENV_PASS_THROUGH = "STREAMGAUGE_KAFKA_"  # noqa: S105 - a prefix, no password
 
 
 @dataclass(frozen=True, slots=True)

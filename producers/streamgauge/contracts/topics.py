@@ -69,8 +69,15 @@ DIRECTIVES = TopicSpec("directives.v1", "scope", "Desired state for apps", None,
 DEAD_LETTERS = TopicSpec("deadletters.v1", "source", "Refused input, raw bytes", None, _delete(14))
 
 REGISTRY: tuple[TopicSpec, ...] = (
-    EVENTS, TICKS, ALERT_EVALS, ALERTS, ALERT_COMMANDS, ALERT_NOTIFICATIONS, DIRECTIVES, DEAD_LETTERS,
-)  # fmt: skip
+    EVENTS,
+    TICKS,
+    ALERT_EVALS,
+    ALERTS,
+    ALERT_COMMANDS,
+    ALERT_NOTIFICATIONS,
+    DIRECTIVES,
+    DEAD_LETTERS,
+)
 
 
 def source_id(topic: str, topic_id: str) -> str:
