@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -53,8 +53,8 @@ def to_ms(instant: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
 
 
-def _to_utc(value: object) -> object:
-    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value
+def _to_utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC)
 
 
 def _rfc3339(instant: datetime) -> str:
@@ -63,7 +63,7 @@ def _rfc3339(instant: datetime) -> str:
 
 Instant = Annotated[
     AwareDatetime,
-    BeforeValidator(_to_utc),
+    AfterValidator(_to_utc),
     PlainSerializer(_rfc3339, return_type=str, when_used="json"),
 ]
 """A moment: aware UTC datetime in code, `2026-01-31T12:00:00.000Z` on the wire."""
