@@ -1,0 +1,84 @@
+"""Limits and engine settings of the embedded server, and the engine's XML configuration.
+
+The engine takes its server settings from a file named in the connection string. An unknown key there
+is not reported, so engine.py reads back what must hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 1 << 20
+
+_XML = """<clickhouse>
+    <users_config>{path}</users_config>
+    <user_directories><users_xml><path>{path}</path></users_xml></user_directories>
+    <max_server_memory_usage>{server_memory}</max_server_memory_usage>
+    <mark_cache_size>{mark_cache}</mark_cache_size>
+    <uncompressed_cache_size>0</uncompressed_cache_size>
+    <background_pool_size>2</background_pool_size>
+    <background_schedule_pool_size>4</background_schedule_pool_size>
+    <macros><shard>1</shard><replica>1</replica></macros>
+    <merge_tree>
+        <fsync_after_insert>{fsync}</fsync_after_insert>
+        <fsync_part_directory>{fsync}</fsync_part_directory>
+    </merge_tree>
+    <users><default>
+        <password></password><networks><ip>::/0</ip></networks>
+        <profile>default</profile><quota>default</quota>
+    </default></users>
+    <profiles><default>
+        <max_memory_usage>{query_memory}</max_memory_usage>
+        <async_insert>0</async_insert>
+        <implicit_select>0</implicit_select>
+        <allow_experimental_analyzer>1</allow_experimental_analyzer>
+    </default></profiles>
+    <quotas><default/></quotas>
+</clickhouse>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Limits of one embedded server. Sizes in bytes, times in seconds."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    server_memory: int = 2048 * MIB
+    query_memory: int = 1024 * MIB
+    mark_cache: int = 64 * MIB
+    fsync: bool = True
+    threads: int = 8  # statements at once
+    queue: int = 64  # statements waiting; more are refused
+    body_limit: int = 256 * MIB  # after decompression
+    body_timeout_s: float = 30.0
+    held_result_limit: int = 256 * MIB  # formats that cannot be streamed
+    writer_time_s: float = 300.0
+    reader_time_s: float = 60.0
+    reader_rows: int = 5_000_000
+    reader_bytes: int = 1024 * MIB
+    sessions: int = 256
+    shutdown_s: float = 10.0
+    parent_pid: int | None = None  # end when this process is no longer our parent
+
+    @property
+    def engine_dir(self) -> Path:
+        """Folder that belongs to the engine."""
+        return self.data / "engine"
+
+    def write_xml(self) -> Path:
+        """Write the engine's configuration; return its path."""
+        path = self.data / "engine.xml"
+        path.write_text(
+            _XML.format(
+                path=path,
+                server_memory=self.server_memory,
+                query_memory=self.query_memory,
+                mark_cache=self.mark_cache,
+                fsync=int(self.fsync),
+            ),
+            encoding="utf-8",
+        )
+        return path

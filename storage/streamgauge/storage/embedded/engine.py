@@ -1,0 +1,203 @@
+"""chDB behind a few blocking calls. The only module that touches the engine.
+
+A handle runs one statement at a time and has its own settings; handles of one process run in
+parallel and release the GIL. Opening one takes about a millisecond.
+Not here: who may run what (policy.py), HTTP (server.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from streamgauge.storage.embedded.config import ServerConfig
+from streamgauge.storage.embedded.errors import EngineError
+from streamgauge.storage.sqltext import Insert, quote_name, quote_string
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Result of a statement that ran to its end."""
+
+    body: bytes
+    read_rows: int = 0
+    written_rows: int = 0
+    elapsed_s: float = 0.0
+
+
+class Handle:
+    """One connection to the engine: settings, current database and temporary tables of its own."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Set settings; EngineError if one is unknown or its value is wrong."""
+        if settings:
+            pairs = ", ".join(f"{k} = {quote_string(v)}" for k, v in settings.items())
+            self.run(f"SET {pairs}".encode())
+
+    def reset(self, names: Mapping[str, str]) -> None:
+        """Put settings back to their defaults (a session's handle outlives a request)."""
+        if names:
+            self.run(("SET " + ", ".join(f"{k} = DEFAULT" for k in names)).encode())
+
+    def use(self, database: str) -> None:
+        """Make a database the current one."""
+        self.run(f"USE {quote_name(database)}".encode())
+
+    def classify(self, sql: bytes) -> tuple[str, int]:
+        """(READ_ONLY | MUTATING | MUTATING_GLOBAL | CONTROL | UNKNOWN, number of statements)."""
+        try:
+            found = self._connection.classify_query(sql)
+        except (RuntimeError, TypeError, UnicodeError) as error:
+            raise EngineError.from_engine(str(error)) from None
+        return found["query_class"].name, found["statement_count"]
+
+    def canonical(self, sql: bytes) -> bytes:
+        """The statement as the engine's own parser writes it: no comments, one spelling."""
+        literal = sql.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+        return self.run(b"SELECT formatQuery('" + literal + b"')", "RawBLOB").body
+
+    def run(
+        self, sql: bytes, output: str = "TabSeparated", params: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Run to the end and hold the whole result."""
+        try:
+            result = self._connection.query(sql, output, params=dict(params or {}))
+        except (RuntimeError, TypeError) as error:
+            raise EngineError.from_engine(str(error)) from None
+        return Answer(
+            result.bytes(), result.rows_read(), result.rows_written(), result.elapsed()
+        )
+
+    def stream(
+        self, sql: bytes, output: str, params: Mapping[str, str] | None = None
+    ) -> Iterator[bytes]:
+        """Run and give blocks as they come. Close the iterator to cancel."""
+        connection = self._connection
+        try:
+            result = connection.send_query(sql, output, params=dict(params or {}))
+        except (RuntimeError, TypeError) as error:
+            raise EngineError.from_engine(str(error)) from None
+        done = False
+        try:
+            while True:
+                try:
+                    block = connection.streaming_fetch_result(result)
+                except RuntimeError as error:
+                    done = True
+                    raise EngineError.from_engine(str(error)) from None
+                if block is None or block.rows_read() == 0:
+                    done = True
+                    # an empty result may still have a header: its only block carries it
+                    if block is not None and (tail := block.bytes()):
+                        yield tail
+                    return
+                yield block.bytes()
+        finally:
+            if not done:
+                connection.streaming_cancel_query(result)
+
+    def insert(self, insert: Insert, data: bytes) -> Answer:
+        """Insert data that came with the statement, whole."""
+        if insert.input_call is not None:
+            return self._insert_select(insert, data)
+        return self._append(insert.head, insert.format, data)
+
+    def _append(self, head: bytes, fmt: str, data: bytes) -> Answer:
+        connection = self._connection
+        try:
+            inserter = connection.send_insert(head, fmt)
+        except (RuntimeError, TypeError) as error:
+            raise EngineError.from_engine(str(error)) from None
+        try:
+            if data:
+                connection.insert_append(inserter, data)
+            done = connection.insert_done(inserter)
+        except RuntimeError as error:
+            try:
+                connection.insert_cancel(inserter)
+            except RuntimeError:
+                pass  # noqa: SIM105 already ended by its error
+            raise EngineError.from_engine(str(error)) from None
+        return Answer(b"", 0, done.rows_written(), done.elapsed())
+
+    def _insert_select(self, insert: Insert, data: bytes) -> Answer:
+        """`INSERT .. SELECT .. FROM input('structure')`: the data go through a temporary table."""
+        assert insert.input_call is not None
+        start, end, structure = insert.input_call
+        source = "_streamgauge_input"
+        self.run(f"DROP TEMPORARY TABLE IF EXISTS {source}".encode())
+        self.run(f"CREATE TEMPORARY TABLE {source} ({structure}) ENGINE = Memory".encode())
+        try:
+            self._append(f"INSERT INTO {source}".encode(), insert.format, data)
+            statement = insert.head[:start] + source.encode() + insert.head[end:]
+            return self.run(statement)
+        finally:
+            self.run(f"DROP TEMPORARY TABLE IF EXISTS {source}".encode())
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Engine:
+    """The engine of one data folder. One process at a time may own a folder."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        from chdb import _chdb
+
+        config.engine_dir.mkdir(parents=True, exist_ok=True)
+        self._module = _chdb
+        self._target = f"{config.engine_dir}?config-file={config.write_xml()}"
+        _chdb.set_signal_handlers_enabled(False)
+        self._keeper = self.handle()  # the engine lives as long as a handle does
+        rows = self._keeper.run(
+            b"SELECT version(), timezone(), (SELECT value FROM system.server_settings"
+            b" WHERE name = 'mark_cache_size')"
+        ).body
+        self.version, self.timezone, mark_cache = rows.decode().rstrip("\n").split("\t")
+        if int(mark_cache) != config.mark_cache:
+            raise RuntimeError(f"the engine did not take its configuration: {self._target}")
+        self.denied_calls = self._sources()
+
+    def handle(self) -> Handle:
+        """A new handle with default settings."""
+        try:
+            return Handle(self._module.connect(self._target))
+        except RuntimeError as error:
+            raise EngineError.from_engine(str(error)) from None
+
+    def kill(self, tag: str) -> None:
+        """Cancel the statement that carries this log_comment."""
+        with self.handle() as handle:
+            handle.run(
+                b"KILL QUERY WHERE Settings['log_comment'] = " + quote_string(tag).encode() + b" ASYNC"
+            )
+
+    def close(self) -> None:
+        """Close the engine; handles of others must be closed before."""
+        self._keeper.close()
+
+    def _sources(self) -> frozenset[str]:
+        """Names that reach files, the network, other programs or Python objects."""
+        body = self._keeper.run(
+            b"SELECT lower(name) FROM system.table_functions WHERE name NOT IN ('numbers',"
+            b" 'numbers_mt', 'zeros', 'zeros_mt', 'generateSeries', 'generate_series', 'values',"
+            b" 'null', 'view', 'merge', 'format', 'input', 'generateRandom', 'primes', 'cluster',"
+            b" 'mergeTreeIndex', 'mergeTreeProjection', 'SQLStandardValues', 'dictionary')"
+            b" UNION DISTINCT SELECT lower(name) FROM system.functions WHERE lower(name) IN"
+            b" ('file', 'catboostevaluate') OR match(name, '^(ai|AI)[A-Z]')"
+        ).body
+        return frozenset(body.decode().split()) | {"file", "url", "python", "executable", "http"}

@@ -1,0 +1,340 @@
+"""ClickHouse's HTTP interface over the engine (aiohttp).
+
+One event loop takes requests, reads each body whole within a time-out and a size, and hands the
+statement to a thread. Inserts into one table run one after the other under that table's lock; a
+guarded insert is checked and stored inside it, so compare-and-set is exact. Reads stream.
+Not here: what may run (policy.py), the engine (engine.py), process and signals (__main__.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from aiohttp import BasicAuth, BodyPartReader, web
+
+from streamgauge.storage.embedded import guard, statements, wire
+from streamgauge.storage.embedded.config import ServerConfig
+from streamgauge.storage.embedded.engine import Answer, Engine, Handle
+from streamgauge.storage.embedded.errors import (
+    AUTHENTICATION_FAILED,
+    BAD_ARGUMENTS,
+    BODY_TOO_LARGE,
+    INTERNAL,
+    NOT_IMPLEMENTED,
+    SOCKET_TIMEOUT,
+    TOO_MANY_QUERIES,
+    EngineError,
+)
+from streamgauge.storage.embedded.policy import Account, Accounts
+from streamgauge.storage.embedded.sessions import Sessions
+from streamgauge.storage.sqltext import parse_insert
+
+STORE_HEADER = "X-Streamgauge-Store"
+STORE_NAME = "embedded/1"
+_KILL = re.compile(rb"\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'([^'\\]*)'\s*(A?SYNC)?\s*;?\s*", re.I)
+_TYPES = {
+    "tabseparated": "text/tab-separated-values; charset=UTF-8",
+    "csv": "text/csv; charset=UTF-8; header=absent",
+    "json": "application/json; charset=UTF-8",
+    "jsoneachrow": "application/x-ndjson; charset=UTF-8",
+    "native": "application/octet-stream",
+}
+T = TypeVar("T")
+
+
+class Server:
+    """The HTTP application of one engine."""
+
+    def __init__(self, config: ServerConfig, engine: Engine, accounts: Accounts) -> None:
+        self._config = config
+        self._engine = engine
+        self._accounts = accounts
+        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="statement")
+        self._aside = ThreadPoolExecutor(2, thread_name_prefix="aside")  # kill, close
+        self._slots = asyncio.Semaphore(config.threads)
+        self._waiting = 0
+        self._tables: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._running: dict[str, str] = {}  # query id -> tag
+        self._sessions = Sessions(config.sessions)
+
+    def application(self) -> web.Application:
+        """Routes and limits."""
+        app = web.Application(client_max_size=self._config.body_limit)
+        app.router.add_route("GET", "/ping", self._ping)
+        app.router.add_route("GET", "/replicas_status", self._ping)
+        app.router.add_route("*", "/", self._entry)
+        app.cleanup_ctx.append(self._background)
+        return app
+
+    async def _background(self, _: web.Application) -> AsyncIterator[None]:
+        expiry = asyncio.create_task(self._sessions.run_expiry(Handle.close))
+        yield
+        expiry.cancel()
+        for tag in self._running.values():
+            self._engine.kill(tag)
+        self._pool.shutdown(wait=True)
+        self._aside.shutdown(wait=True)
+        for handle in self._sessions.expire(float("inf")):
+            handle.close()
+
+    async def _ping(self, _: web.Request) -> web.Response:
+        return web.Response(text="Ok.\n", headers={STORE_HEADER: STORE_NAME})
+
+    async def _entry(self, request: web.Request) -> web.StreamResponse:
+        query_id = str(uuid.uuid4())
+        try:
+            return await self._answer(request, query_id)
+        except EngineError as error:
+            return self._failure(error, query_id)
+        except web.HTTPRequestEntityTooLarge:
+            limit = self._config.body_limit
+            return self._failure(
+                EngineError.of(BODY_TOO_LARGE, f"request body is over {limit} bytes"), query_id
+            )
+        except (UnicodeError, MemoryError, ValueError) as error:
+            return self._failure(EngineError.of(BAD_ARGUMENTS, repr(error)), query_id)
+
+    def _failure(self, error: EngineError, query_id: str) -> web.Response:
+        text = f"{error.text} (version {self._engine.version})\n"
+        return web.Response(
+            status=error.http_status,
+            body=text.encode("utf-8", "replace"),
+            headers={
+                **self._headers(query_id, "TabSeparated"),
+                "X-ClickHouse-Exception-Code": str(error.code),
+                "Content-Type": "text/plain; charset=UTF-8",
+            },
+        )
+
+    def _headers(self, query_id: str, fmt: str) -> dict[str, str]:
+        return {
+            STORE_HEADER: STORE_NAME,
+            "X-ClickHouse-Query-Id": _printable(query_id),
+            "X-ClickHouse-Server-Display-Name": "streamgauge-embedded",
+            "X-ClickHouse-Timezone": self._engine.timezone,
+            "X-ClickHouse-Format": fmt,
+            "Content-Type": _TYPES.get(fmt.lower(), "text/plain; charset=UTF-8"),
+        }
+
+    # -- one request --------------------------------------------------------------------------
+
+    async def _answer(self, request: web.Request, new_id: str) -> web.StreamResponse:
+        _, _, raw_query = request.raw_path.partition("?")
+        pairs = parse_qsl(raw_query, keep_blank_values=True, errors="surrogateescape")
+        account = self._authenticate(request, dict(pairs))
+        body, form = await self._body(request)
+        ask = wire.understand([*pairs, *form], request.headers, new_id)
+        text = ask.query + b"\n" + body if ask.query and body else ask.query or body
+        if not text.strip():
+            if request.method in ("GET", "HEAD"):
+                return web.Response(text="Ok.\n", headers={STORE_HEADER: STORE_NAME})
+            raise EngineError.of(BAD_ARGUMENTS, "empty query")
+        tag = f"{uuid.uuid4()}"
+        work = statements.Work(account, ask, text, tag, request.method != "POST")
+        if (expect := request.headers.get(guard.EXPECT_HEADER)) is not None:
+            work.expected = guard.parse_expectation(expect)
+        work.insert = parse_insert(text)
+        if work.insert is not None:
+            work.data = text[work.insert.data_at :]
+            work.text = b""
+            return await self._insert(request, work)
+        if work.expected is not None:
+            raise EngineError.of(BAD_ARGUMENTS, f"{guard.EXPECT_HEADER} goes with INSERT .. FORMAT")
+        if (kill := _KILL.fullmatch(text)) and not account.readonly:
+            found = self._running.get(kill.group(1).decode("utf-8", "replace"))
+            if found is not None:
+                await self._in(self._aside, lambda: self._engine.kill(found))
+            return web.Response(headers=self._headers(ask.query_id, "TabSeparated"))
+        return await self._select(request, work)
+
+    def _authenticate(self, request: web.Request, pairs: dict[str, str]) -> Account:
+        name = request.headers.get("X-ClickHouse-User") or pairs.get("user") or ""
+        password = request.headers.get("X-ClickHouse-Key") or pairs.get("password") or ""
+        basic = request.headers.get("Authorization", "")
+        if basic:
+            try:
+                decoded = BasicAuth.decode(basic, "utf-8")
+            except ValueError:
+                raise EngineError.of(AUTHENTICATION_FAILED, "only Basic is spoken here") from None
+            name, password = decoded.login, decoded.password
+        return self._accounts.check(name or "default", password)
+
+    async def _body(self, request: web.Request) -> tuple[bytes, list[tuple[str, str]]]:
+        limit = self._config.body_limit
+        if (request.content_length or 0) > limit:
+            raise EngineError.of(BODY_TOO_LARGE, f"request body is over {limit} bytes")
+        try:
+            async with asyncio.timeout(self._config.body_timeout_s):
+                if request.content_type == "multipart/form-data":
+                    return b"", await self._form(request)
+                body = await request.read()
+        except TimeoutError:
+            raise EngineError.of(
+                SOCKET_TIMEOUT, f"no whole body within {self._config.body_timeout_s} s"
+            ) from None
+        encoding = request.headers.get("Content-Encoding", "")
+        if not encoding or not body:
+            return body, []
+        return await self._in(self._pool, lambda: wire.unpack(body, encoding, limit)), []
+
+    async def _form(self, request: web.Request) -> list[tuple[str, str]]:
+        """Parameters sent as form fields. Files (external tables) are not supported."""
+        fields: list[tuple[str, str]] = []
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader) or part.filename or part.name is None:
+                raise EngineError.of(NOT_IMPLEMENTED, "external tables: only form fields")
+            raw = await part.read(decode=False)
+            fields.append((part.name, raw.decode("utf-8", "surrogateescape")))
+        return fields
+
+    async def _insert(self, request: web.Request, work: statements.Work) -> web.StreamResponse:
+        assert work.insert is not None
+        key = (work.insert.database or work.ask.database or "default", work.insert.table)
+        async with self._tables[key], self._slot(work), self._handle(work) as handle:
+            answer = await self._in(
+                self._pool,
+                lambda: statements.run_insert(self._engine, self._config, work, handle),
+            )
+        return self._whole(request, work, answer, "TabSeparated")
+
+    async def _select(self, request: web.Request, work: statements.Work) -> web.StreamResponse:
+        fmt = statements.output_format(work.text, work.ask.format)
+        async with self._slot(work), self._handle(work) as handle:
+            started = await self._watched(
+                request,
+                work,
+                lambda: statements.start(self._engine, self._config, work, handle, fmt),
+            )
+            if isinstance(started, Answer):
+                return self._whole(request, work, started, fmt)
+            return await self._stream(request, work, fmt, *started)
+
+    def _whole(
+        self, request: web.Request, work: statements.Work, answer: Answer, fmt: str
+    ) -> web.Response:
+        summary = {
+            "read_rows": str(answer.read_rows),
+            "written_rows": str(answer.written_rows),
+            "result_bytes": str(len(answer.body)),
+            "elapsed_ns": str(round(answer.elapsed_s * 1e9)),
+        }
+        headers = {
+            **self._headers(work.ask.query_id, fmt),
+            "X-ClickHouse-Summary": json.dumps(summary),
+        }
+        body = answer.body
+        if body and (found := _packer(request)):
+            headers["Content-Encoding"], packer = found
+            body = packer.compress(body) + packer.flush()
+        return web.Response(body=body, headers=headers)
+
+    async def _stream(
+        self,
+        request: web.Request,
+        work: statements.Work,
+        fmt: str,
+        block: bytes | None,
+        blocks: Iterator[bytes],
+    ) -> web.StreamResponse:
+        tag = uuid.uuid4().hex[:16]
+        headers = {**self._headers(work.ask.query_id, fmt), "X-ClickHouse-Exception-Tag": tag}
+        found = _packer(request) if block else None
+        if found:
+            headers["Content-Encoding"] = found[0]
+        response = web.StreamResponse(headers=headers)
+        try:
+            await response.prepare(request)
+            while block is not None:
+                await self._write(response, found[1].compress(block) if found else block)
+                block = await self._watched(request, work, lambda: next(blocks, None))
+        except EngineError as error:
+            tail = wire.mid_stream_error(tag, error.text)
+            await self._write(response, found[1].compress(tail) if found else tail)
+        finally:
+            await self._in(self._aside, lambda: blocks.close())  # type: ignore[attr-defined]
+        if found:
+            await self._write(response, found[1].flush())
+        await response.write_eof()
+        return response
+
+    async def _write(self, response: web.StreamResponse, data: bytes) -> None:
+        async with asyncio.timeout(self._config.writer_time_s):
+            await response.write(data)
+
+    # -- running ------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _slot(self, work: statements.Work) -> AsyncIterator[None]:
+        if self._slots.locked() and self._waiting >= self._config.queue:
+            raise EngineError.of(
+                TOO_MANY_QUERIES, f"{self._waiting} statements are waiting; try again later"
+            )
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        self._running[work.ask.query_id] = work.tag
+        try:
+            yield
+        finally:
+            self._running.pop(work.ask.query_id, None)
+            self._slots.release()
+
+    @asynccontextmanager
+    async def _handle(self, work: statements.Work) -> AsyncIterator[Handle]:
+        name = None if work.account.readonly else work.ask.session_id
+        if name is None:
+            handle = await self._in(self._pool, self._engine.handle)
+            try:
+                yield handle
+            finally:
+                await self._in(self._aside, handle.close)
+            return
+        kept = self._sessions.take(name, must_exist=work.ask.session_check)
+        try:
+            kept = kept or await self._in(self._pool, self._engine.handle)
+            yield kept
+        finally:
+            if kept is not None:
+                session = kept
+                await self._in(self._aside, lambda: session.reset(work.ask.settings))
+            now = asyncio.get_running_loop().time()
+            self._sessions.give(name, kept, now + work.ask.session_timeout_s)
+
+    async def _watched(
+        self, request: web.Request, work: statements.Work, call: Callable[[], T]
+    ) -> T:
+        """Run in a thread; if the client goes away meanwhile, kill the statement."""
+        future = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        while not future.done():
+            await asyncio.wait({future}, timeout=0.25)
+            gone = request.transport is None or request.transport.is_closing()
+            if gone and not future.done():
+                await self._in(self._aside, lambda: self._engine.kill(work.tag))
+        try:
+            return future.result()
+        except StopIteration:  # pragma: no cover - next() is given a default
+            raise EngineError.of(INTERNAL, "stream ended twice") from None
+
+    async def _in(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+        # shielded: what the engine has begun it ends, and locks are held until then
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, call))
+
+
+def _packer(request: web.Request) -> tuple[str, wire.Packer] | None:
+    wanted = "enable_http_compression=1" in request.raw_path
+    return wire.packer(request.headers.get("Accept-Encoding", ""), wanted)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() and c.isascii() else "?" for c in text[:256])

@@ -1,0 +1,93 @@
+"""How to reach a store: one frozen settings object for every client of ours.
+
+    STREAMGAUGE_STORE_URL=http://127.0.0.1:8123        https:// for a remote server
+    STREAMGAUGE_STORE_USER=streamgauge
+    STREAMGAUGE_STORE_PASSWORD=... | STREAMGAUGE_STORE_PASSWORD_FILE=/path
+    STREAMGAUGE_STORE_DATABASE=llm
+
+Not here: connecting (client.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from streamgauge.contracts.errors import Misconfigured
+
+ENV_URL = "STREAMGAUGE_STORE_URL"
+ENV_USER = "STREAMGAUGE_STORE_USER"
+ENV_PASSWORD = "STREAMGAUGE_STORE_PASSWORD"  # noqa: S105 the name of a variable
+ENV_PASSWORD_FILE = "STREAMGAUGE_STORE_PASSWORD_FILE"  # noqa: S105
+ENV_DATABASE = "STREAMGAUGE_STORE_DATABASE"
+
+DEFAULT_USER = "streamgauge"
+DEFAULT_DATABASE = "llm"
+_DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Address, account and database of a ClickHouse HTTP interface. `repr` hides the password."""
+
+    url: str
+    user: str = DEFAULT_USER
+    password: str = field(default="", repr=False)
+    database: str = DEFAULT_DATABASE
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Misconfigured(
+                f"store address {self.url!r} is not http(s)://host:port", hint=f"set {ENV_URL}"
+            )
+        if not _DATABASE_NAME.fullmatch(self.database):
+            raise Misconfigured(
+                f"database name {self.database!r}: expected letters, digits and _, at most 64",
+                hint=f"set {ENV_DATABASE}",
+            )
+
+    @classmethod
+    def from_env(
+        cls, env: Mapping[str, str] = os.environ, *, default_url: str | None = None
+    ) -> StoreSettings:
+        """Read the environment; Misconfigured if no address is known or a file cannot be read."""
+        url = env.get(ENV_URL) or default_url
+        if not url:
+            raise Misconfigured(
+                "no store address",
+                hint=f"set {ENV_URL}=http://host:port, or start the stack with `streamgauge up`",
+            )
+        password = env.get(ENV_PASSWORD, "")
+        password_file = env.get(ENV_PASSWORD_FILE)
+        if not password and password_file:
+            try:
+                password = Path(password_file).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise Misconfigured(
+                    f"cannot read the store's password: {error.strerror}: {password_file}",
+                    hint=f"set {ENV_PASSWORD_FILE} to a readable file",
+                ) from error
+        return cls(
+            url.rstrip("/"),
+            env.get(ENV_USER) or DEFAULT_USER,
+            password,
+            env.get(ENV_DATABASE) or DEFAULT_DATABASE,
+        )
+
+    def with_database(self, database: str) -> StoreSettings:
+        """The same account on another database."""
+        return replace(self, database=database)
+
+    def to_env(self) -> dict[str, str]:
+        """Environment for a child process; carries the password."""
+        return {
+            ENV_URL: self.url,
+            ENV_USER: self.user,
+            ENV_PASSWORD: self.password,
+            ENV_DATABASE: self.database,
+        }

@@ -1,0 +1,174 @@
+"""SQL as text: just enough lexing to split, classify and guard statements without running them.
+
+In: SQL, as bytes (an INSERT may be followed by binary data, so nothing after `FORMAT x` is read).
+Out: tokens, single statements, the shape of an INSERT, the names that are called as functions.
+Knows ClickHouse's quoting: 'strings', "identifiers", `identifiers`, $tag$ heredocs $tag$, -- and
+# and /* comments */. Not here: whether a statement may run (embedded.policy), running it (engine).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Kind = Literal["word", "quoted", "string", "number", "punct", "open"]
+
+_TOKEN = re.compile(
+    rb"""
+    (?P<space>\s+|--[^\n]*|\#[!\s][^\n]*|/\*.*?\*/)
+  | (?P<string>'(?:[^'\\]|\\.|'')*')
+  | (?P<quoted>`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*")
+  | (?P<heredoc>\$(\w*)\$.*?\$\6\$)
+  | (?P<word>[A-Za-z_][A-Za-z0-9_$]*)
+  | (?P<number>[0-9][0-9A-Za-z_.]*)
+  | (?P<open>['"`]|/\*)
+  | (?P<punct>.)
+    """.replace(rb"\6", rb"\5"),
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Token(NamedTuple):
+    """One lexeme. `open` is a quote or comment that never closes."""
+
+    kind: Kind
+    start: int
+    end: int
+    text: bytes
+
+    def is_word(self, *words: str) -> bool:
+        """Is it one of these keywords (unquoted, any case)?"""
+        return self.kind == "word" and self.text.upper().decode() in words
+
+
+def tokens(sql: bytes, start: int = 0) -> Iterator[Token]:
+    """Lexemes from `start`, without spaces and comments. Never fails; lazy."""
+    for match in _TOKEN.finditer(sql, start):
+        kind = match.lastgroup or "punct"
+        if kind == "space":
+            continue
+        if kind == "heredoc":
+            kind = "string"
+        yield Token(kind, match.start(), match.end(), match.group())  # type: ignore[arg-type]
+
+
+def identifier(token: Token) -> str:
+    """Name that a word or a quoted identifier stands for."""
+    if token.kind == "word":
+        return token.text.decode("utf-8", "replace")
+    body = token.text[1:-1].decode("utf-8", "replace")
+    quote = token.text[:1].decode()
+    return re.sub(r"\\(.)", r"\1", body.replace(quote * 2, quote))
+
+
+def called_names(sql: bytes) -> set[str]:
+    """Lower-case names that stand before a parenthesis: functions, table functions, engines."""
+    names: set[str] = set()
+    before: Token | None = None
+    for token in tokens(sql):
+        if token.text == b"(" and before is not None and before.kind in ("word", "quoted"):
+            names.add(identifier(before).lower())
+        before = token
+    return names
+
+
+def keywords(sql: bytes) -> set[str]:
+    """Upper-case unquoted words."""
+    return {t.text.upper().decode("utf-8", "replace") for t in tokens(sql) if t.kind == "word"}
+
+
+def split_statements(script: str) -> list[str]:
+    """Statements of a script, without the semicolons and empty ones; comments before one stay."""
+    raw = script.encode()
+    out: list[str] = []
+    begin = 0
+    seen = False
+    for token in tokens(raw):
+        if token.text == b";" and token.kind == "punct":
+            if seen:
+                out.append(raw[begin : token.start].decode().strip())
+            begin, seen = token.end, False
+        else:
+            seen = True
+    if seen:
+        out.append(raw[begin:].decode().strip())
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """An INSERT that brings its data.
+
+    head: statement before FORMAT. data_at: where the data begin in the text. input_call: span of an
+    `input('structure')` call in an INSERT .. SELECT, and the structure; None for a plain INSERT.
+    """
+
+    database: str | None
+    table: str
+    head: bytes
+    format: str
+    data_at: int
+    input_call: tuple[int, int, str] | None
+
+
+def parse_insert(sql: bytes) -> Insert | None:
+    """Shape of `INSERT INTO t .. FORMAT x <data>`; None for everything else (VALUES, plain SELECT)."""
+    stream = tokens(sql)
+    first = next(stream, None)
+    if first is None or not first.is_word("INSERT"):
+        return None
+    token = next(stream, None)
+    if token is None or not token.is_word("INTO"):
+        return None
+    token = next(stream, None)
+    if token is not None and token.is_word("TABLE"):
+        token = next(stream, None)
+    if token is None or token.kind not in ("word", "quoted") or token.is_word("FUNCTION"):
+        return None
+    database, table = None, identifier(token)
+    token = next(stream, None)
+    if token is not None and token.text == b".":
+        token = next(stream, None)
+        if token is None or token.kind not in ("word", "quoted"):
+            return None
+        database, table = table, identifier(token)
+        token = next(stream, None)
+    depth = 0
+    input_call: tuple[int, int, str] | None = None
+    window: list[Token] = []
+    while token is not None:
+        if token.text == b"(":
+            depth += 1
+        elif token.text == b")":
+            depth -= 1
+            if len(window) >= 3 and window[-3].is_word("INPUT") and window[-2].text == b"(":
+                structure = window[-1].text[1:-1].decode("utf-8", "replace")
+                structure = re.sub(r"\\(.)", r"\1", structure.replace("''", "'"))
+                input_call = (window[-3].start, token.end, structure)
+        elif depth == 0 and token.is_word("VALUES"):
+            return None
+        elif depth == 0 and token.is_word("FORMAT"):
+            name = next(stream, None)
+            if name is None or name.kind != "word":
+                return None
+            at = name.end
+            rest = re.match(rb"[ \t]*(?:\r?\n)?", sql[at : at + 64])
+            at += rest.end() if rest else 0
+            return Insert(
+                database, table, sql[: token.start], name.text.decode(), at, input_call
+            )
+        window = [*window[-2:], token]
+        token = next(stream, None)
+    return None
+
+
+def quote_string(value: str) -> str:
+    """A ClickHouse string literal."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def quote_name(name: str) -> str:
+    """A ClickHouse identifier in backquotes."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
