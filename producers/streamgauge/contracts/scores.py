@@ -26,6 +26,7 @@ class ScoreStatus(StrEnum):
     SHED = "shed"
     NO_SCORER = "no_scorer"
     NO_TEXT = "no_text"
+    UNSUPPORTED_LANGUAGE = "unsupported_language"
     BAD_TEXT = "bad_text"
     ERROR = "error"
 
