@@ -1,0 +1,29 @@
+"""`streamgauge demo`: hands over to streamgauge.deploy.demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from streamgauge.deploy.cli.base import command
+
+
+@command(example="streamgauge demo --seed 7\nstreamgauge demo --incidents none")
+@click.option("--seed", default=1, show_default=True, help="Moves times, sizes and apps.")
+@click.option(
+    "--incidents", default="all", show_default=True, help="all, none, or names with commas."
+)
+@click.option("--speed", default=60.0, show_default=True, help="Event time per wall time.")
+@click.option("--stay/--no-stay", default=None, help="Stay up afterwards (default: on a terminal).")
+@click.option(
+    "--home", type=click.Path(file_okay=False, path_type=Path), help="Folder for runs' data."
+)
+def demo(seed: int, incidents: str, speed: float, home: Path | None, *, stay: bool | None) -> int:
+    """Replay an hour of real LLM traffic with planted incidents through the whole stack.
+
+    Exits 0 only if every planted page-class incident was found and nothing false fired.
+    """
+    from streamgauge.deploy.demo import main
+
+    return int(main(seed=seed, incidents=incidents, speed=speed, stay=stay, home=home))

@@ -1,0 +1,182 @@
+"""`streamgauge up` and `streamgauge down`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from streamgauge.contracts.errors import Misconfigured
+from streamgauge.contracts.kafka import ENV_BOOTSTRAP, ENV_PREFIX
+from streamgauge.contracts.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX
+from streamgauge.deploy.cli.base import (
+    answer,
+    answer_json,
+    command,
+    home_option,
+    human_bytes,
+    json_option,
+    say,
+)
+from streamgauge.deploy.paths import home_folder
+from streamgauge.deploy.stack.plan import (
+    ENV_CLOCK_MODE,
+    ENV_LATENESS,
+    ENV_RULES,
+    LIVE_LATENESS_S,
+    REPLAY_LATENESS_S,
+    WORKERS,
+    StackConfig,
+)
+from streamgauge.deploy.stack.state import StackState, read_state
+
+
+@command(
+    example="streamgauge up\nstreamgauge up --home /data/streamgauge --kafka-port 9092 "
+    "--store-port 8123"
+)
+@home_option
+@click.option("--kafka-port", default=0, help="Port of Kafka (default: a free one).")
+@click.option("--store-port", default=0, help="Port of ClickHouse's HTTP (default: a free one).")
+@click.option(
+    "--prefix", help=f"Topic prefix (default: STREAMGAUGE_TOPIC_PREFIX or {DEFAULT_PREFIX})."
+)
+@click.option("--partitions", default=DEFAULT_PARTITIONS, show_default=True, help="Of new topics.")
+@click.option(
+    "--clock",
+    type=click.Choice(["live", "replay"]),
+    help="What moves event time: live = also the wall clock, so silence is seen; replay = only "
+    "events (default: STREAMGAUGE_CLOCK_MODE or live).",
+)
+@click.option(
+    "--lateness", type=float,
+    help=f"Seconds of lateness (default {LIVE_LATENESS_S:g}, replay {REPLAY_LATENESS_S:g}).",
+)  # fmt: skip
+@click.option(
+    "--rules", help="Rule file or folder (default: STREAMGAUGE_RULES or the shipped pack)."
+)
+@click.option("--without", multiple=True, type=click.Choice(list(WORKERS)), help="Leave one out.")
+@json_option
+def up(
+    home: Path | None,
+    kafka_port: int,
+    store_port: int,
+    prefix: str | None,
+    partitions: int,
+    clock: str | None,
+    lateness: float | None,
+    rules: str | None,
+    without: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Start Kafka, ClickHouse, the workers and the alert engine; leave them running.
+
+    Data stays in the folder. STREAMGAUGE_BOOTSTRAP or STREAMGAUGE_STORE_URL name a Kafka or a
+    ClickHouse of yours, which is then used instead. Running already: its addresses are printed.
+    """
+    from streamgauge.deploy.stack.detached import start_detached
+
+    mode = clock or os.environ.get(ENV_CLOCK_MODE) or "live"
+    default_lateness = REPLAY_LATENESS_S if mode == "replay" else LIVE_LATENESS_S
+    rules = rules or os.environ.get(ENV_RULES) or ""
+    config = StackConfig(
+        home=str((home or home_folder()).expanduser().resolve()),
+        prefix=prefix or os.environ.get(ENV_PREFIX) or DEFAULT_PREFIX,
+        database=os.environ.get("STREAMGAUGE_STORE_DATABASE") or "llm",
+        partitions=partitions,
+        kafka_port=kafka_port,
+        store_port=store_port,
+        clock_mode=mode,  # type: ignore[arg-type]  # checked in __post_init__
+        lateness_s=_lateness(lateness, default_lateness),
+        rules=str(Path(rules).expanduser().resolve()) if rules else "",
+        workers=tuple(name for name in WORKERS if name not in without),
+    )
+    if "alerts" in config.workers:
+        _check_rules(config.rules)
+    state = start_detached(config, progress=say)
+    if as_json:
+        answer_json(state.to_json())
+    else:
+        answer(describe(state))
+
+
+def _lateness(option: float | None, default: float) -> float:
+    if option is not None:
+        return option
+    text = os.environ.get(ENV_LATENESS) or f"{default:g}"
+    try:
+        return float(text)
+    except ValueError:
+        raise Misconfigured(
+            f"{ENV_LATENESS}={text!r}, expected seconds", hint="for example 5"
+        ) from None
+
+
+def _check_rules(rules: str) -> None:
+    """A wrong rule stops `up` before anything is started."""
+    from streamgauge.alerting.rules.loader import DEFAULT_PACK, load
+
+    load(rules or DEFAULT_PACK)
+
+
+def describe(state: StackState) -> str:
+    """What a person needs to use the stack."""
+    lines = [
+        f"Kafka       {state.bootstrap}   topics {state.prefix}*",
+        f"ClickHouse  {state.store_url}   database {state.database}, user {state.store_user}",
+    ]
+    if state.password_file:
+        lines.append(f"            password in {state.password_file}")
+    if state.reader_user:
+        lines.append(
+            f"            read-only: user {state.reader_user}, "
+            f"password in {state.reader_password_file}"
+        )
+    lines += [
+        f"Client key  {state.hmac_key_file}   (STREAMGAUGE_HMAC_KEY for your apps)",
+        f"Data        {state.home}   logs in {Path(state.home) / 'logs'}",
+        f"Clock       {state.clock_mode}, lateness {state.lateness_s:g} s",
+        "",
+        f"an app:     {ENV_BOOTSTRAP}={state.bootstrap} python examples/quickstart.py",
+        "ask:        streamgauge sql 'SELECT app, sum(requests) FROM v_minute GROUP BY app'",
+        "subscribe:  streamgauge alerts tail",
+        "stop:       streamgauge down",
+    ]
+    return "\n".join(lines)
+
+
+@command(example="streamgauge down\nstreamgauge down --purge --yes")
+@home_option
+@click.option("--purge", is_flag=True, help="Also remove the data folder: topics, tables, keys.")
+@click.option("--yes", is_flag=True, help="Do what --purge plans.")
+def down(home: Path | None, *, purge: bool, yes: bool) -> None:
+    """Stop the stack in order: workers, store, Kafka. What does not end in time is killed."""
+    from streamgauge.deploy.stack.detached import stop_detached
+    from streamgauge.deploy.stack.layout import OURS
+    from streamgauge.deploy.stack.layout import purge as remove
+    from streamgauge.deploy.stack.logs import folder_bytes
+
+    folder = (home or home_folder()).expanduser().resolve()
+    if purge and not yes:
+        here = [name for name in OURS if (folder / name).exists()]
+        if not here:
+            say(f"nothing to remove in {folder}")
+            return
+        say(f"would stop the stack and remove from {folder}:")
+        for name in here:
+            path = folder / name
+            size = folder_bytes(path) if path.is_dir() else path.stat().st_size
+            say(f"  {name:<12} {human_bytes(size)}")
+        raise Misconfigured(
+            "--purge removes data for good and was not confirmed", hint="add --yes to do it"
+        )
+    if read_state(folder) is None and not purge:
+        say(f"no stack has been started on {folder}")
+        return
+    killed = stop_detached(folder, progress=say)
+    say("stopped" + (f"; had to kill {', '.join(killed)}" if killed else ""))
+    if purge and folder.exists():
+        remove(folder)
+        say(f"removed the data in {folder}")
