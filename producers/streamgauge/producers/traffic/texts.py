@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from streamgauge.contracts.bounds import MAX_TEXT_BYTES
 from streamgauge.contracts.errors import BadInput
-from streamgauge.contracts.wire_json import replace_unstorable
+from streamgauge.producers._redact import redact
+from streamgauge.producers._text import clean, cut
 from streamgauge.producers.traffic.traces import lines_of, open_text
 
 PROMPT_FIELDS = ("prompt", "instruction", "question")
 ANSWER_FIELDS = ("answer", "output", "response")
 
 Content = Literal["full", "redacted"]
-Redact = Callable[[str], str]
-_MARK = "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +58,8 @@ class Text:
     cut: bool
 
 
-def load_texts(
-    path: Path, seed: int, *, content: Content = "full", redact: Redact | None = None
-) -> TextPool:
-    """Read the pairs of a file. redact: applied to each text when content is `redacted`.
+def load_texts(path: Path, seed: int, *, content: Content = "full") -> TextPool:
+    """Read the pairs of a file. content: `redacted` applies the client's redaction.
 
     BadInput for a row without a prompt or an answer, and for a file without rows.
     """
@@ -70,30 +67,19 @@ def load_texts(
     for where, row in _rows(path):
         prompt = _field(where, row, PROMPT_FIELDS)
         answer = _field(where, row, ANSWER_FIELDS)
-        pairs.append((_text(prompt, content, redact), _text(answer, content, redact)))
+        pairs.append((_text(prompt, content), _text(answer, content)))
     if not pairs:
         raise BadInput(f"{path}: no prompts and answers in it", reason="empty")
     random.Random(f"texts/{seed}").shuffle(pairs)  # noqa: S311 - reproducible, not a secret
     return TextPool(tuple(pairs), content)
 
 
-def cut(text: str, limit: int = MAX_TEXT_BYTES) -> tuple[str, bool]:
-    """Head and tail of a text in at most `limit` bytes of UTF-8, and whether some is missing."""
-    raw = text.encode()
-    if len(raw) <= limit:
-        return text, False
-    room = limit - len(_MARK.encode())
-    head = raw[: room // 2].decode(errors="ignore")
-    tail = raw[len(raw) - (room - room // 2) :].decode(errors="ignore")
-    return head + _MARK + tail, True
-
-
-def _text(text: str, content: Content, redact: Redact | None) -> Text:
-    clean, _ = replace_unstorable(text)
-    if content == "redacted" and redact is not None:
-        clean = redact(clean)
-    short, was_cut = cut(clean)
-    return Text(short, len(text), was_cut)
+def _text(text: str, content: Content) -> Text:
+    whole = clean(text)
+    if content == "redacted":
+        whole = redact(whole)
+    short = cut(whole, MAX_TEXT_BYTES)
+    return Text(short, len(text), len(short) < len(whole))
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -106,7 +106,7 @@ def open_text(path: Path) -> io.TextIOBase:
     gzipped = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
     stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
-    return io.TextIOWrapper(stream, encoding="utf-8", newline="")  # type: ignore[arg-type]
+    return io.TextIOWrapper(stream, encoding="utf-8", newline="")
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
