@@ -25,7 +25,8 @@ pydantic models, one file per topic:
 
 Documents made from the models:
 
-    schemas.py       JSON Schemas (schema/*.json) and whether a change of them is compatible
+    schemas.py       JSON Schemas (schema/*.json)
+    compatibility.py whether a changed schema may replace the old one
     reference.py     docs/reference/{events,alerts,topics}.md
 
 This package imports nothing by itself.

@@ -12,12 +12,12 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
 from streamgauge.contracts.bounds import MAX_ID_CHARS, MAX_INT64
-from streamgauge.contracts.records import Instant, Label, Lax, Record
+from streamgauge.contracts.records import Instant, Label, Lax, Major1, Record
 
 CE_TYPE = "io.streamgauge.alert.transition.v1"
 
@@ -91,7 +91,7 @@ class AlertSource(Record):
 class Alert(Record):
     """One transition of one alert, and the whole state after it."""
 
-    schema_version: Literal[1] = Field(
+    schema_version: Major1 = Field(
         alias="schema", description="Major version of the record; `schema` on the wire."
     )
     id: Label = Field(description="sha256 of fingerprint, seq and cause: the same on every replay.")

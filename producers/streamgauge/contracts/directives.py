@@ -8,12 +8,12 @@ The client obeys only what the app allowed. Not here: who decides (streamgauge.a
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
 from streamgauge.contracts.bounds import MAX_INT64
-from streamgauge.contracts.records import Instant, Label, Record
+from streamgauge.contracts.records import Instant, Label, Major1, Record
 
 CE_TYPE = "io.streamgauge.directive.v1"
 KILL_SWITCH_SCOPE = "*"
@@ -51,7 +51,7 @@ class DirectiveReason(Record):
 class Directive(Record):
     """One wish for one scope."""
 
-    schema_version: Literal[1] = Field(
+    schema_version: Major1 = Field(
         alias="schema", description="Major version of the record; `schema` on the wire."
     )
     scope: Annotated[str, Field(min_length=1, max_length=1024)] = Field(

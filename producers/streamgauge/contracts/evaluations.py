@@ -6,11 +6,11 @@ are not after its last one, so a record written twice changes nothing.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from streamgauge.contracts.records import EpochMs, Label, Lax, Record
+from streamgauge.contracts.records import EpochMs, Label, Lax, Major1, Record
 from streamgauge.contracts.ticks import Completeness
 
 
@@ -30,7 +30,7 @@ class Series(Record):
 class EvaluationRecord(Record):
     """What one rule found at one step."""
 
-    v: Literal[1] = Field(description="Major version of the record.")
+    v: Major1 = Field(description="Major version of the record.")
     rule: Label = Field(description="Name of the rule; the record's key.")
     rule_version: Label = Field(description="Hash of the rule's definition.")
     step_ms: EpochMs = Field(description="End of the step, event time, on the rule's grid.")

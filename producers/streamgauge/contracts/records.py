@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     Strict,
     ValidationError,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from streamgauge.contracts import bounds
 from streamgauge.contracts.errors import BadInput
@@ -67,6 +68,16 @@ Instant = Annotated[
     PlainSerializer(_rfc3339, return_type=str, when_used="json"),
 ]
 """A moment: aware UTC datetime in code, `2026-01-31T12:00:00.000Z` on the wire."""
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, (bool, float)):  # True == 1 == 1.0, and Literal compares
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+Major1 = Annotated[Literal[1], BeforeValidator(_no_bool)]
+"""The major version of a record: the integer 1."""
 
 EpochMs = Annotated[int, Field(ge=0, le=bounds.MAX_INT64)]
 """Milliseconds since the epoch, UTC."""
@@ -136,7 +147,10 @@ def _reason(error: ErrorDetails) -> Reject:
     if kind == "finite_number":
         return Reject.NOT_FINITE
     if kind in ("literal_error", "enum"):
-        return Reject.WRONG_TYPE if not isinstance(error["input"], str) else Reject.UNKNOWN_VALUE
+        if not isinstance(error["input"], str):
+            major = error["loc"][-1:] in (("v",), ("schema",)) and isinstance(error["input"], int)
+            return Reject.UNKNOWN_MAJOR if major else Reject.WRONG_TYPE
+        return Reject.UNKNOWN_VALUE
     if kind in _BOUNDS:
         too_old = kind == "greater_than_equal" and error["loc"][-1:] == ("ts",)
         return Reject.TS_TOO_OLD if too_old else Reject.OUT_OF_BOUNDS

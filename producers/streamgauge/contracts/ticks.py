@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from streamgauge.contracts.bounds import MAX_INT64
-from streamgauge.contracts.records import EpochMs, Label, Record
+from streamgauge.contracts.records import EpochMs, Label, Major1, Record
 
 Offset = Annotated[int, Field(ge=0, le=MAX_INT64)]
 Completeness = Annotated[float, Field(ge=0, le=1)]
@@ -49,7 +49,7 @@ class PartitionProgress(Record):
 class Tick(Record):
     """One writer instance's progress at one moment."""
 
-    v: Literal[1] = Field(description="Major version of the record.")
+    v: Major1 = Field(description="Major version of the record.")
     writer: Writer = Field(description="Writer group.")
     instance: Label = Field(description="Process within the group.")
     generation: Annotated[int, Field(ge=0, le=MAX_INT64)] = Field(

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from streamgauge.contracts import bounds as b
-from streamgauge.contracts.records import LOW_CARDINALITY, Record
+from streamgauge.contracts.records import LOW_CARDINALITY, Major1, Record
 
 Name = Annotated[
     str,
@@ -43,7 +43,7 @@ Status = Literal["ok", "error", "cancelled", "timeout"]
 class Envelope(Record):
     """What every event says about itself, whatever its type."""
 
-    v: Literal[1] = Field(description="Major version of the event format.")
+    v: Major1 = Field(description="Major version of the event format.")
     id: Id = Field(
         description="Unique per event. For a request it is the call's id, which feedback, "
         "evaluations, tools and retrievals point to."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from streamgauge.contracts import bounds as b
@@ -80,12 +80,29 @@ class LlmRetrieval(Step):
     )
 
 
+def _has(kind: str, name: str) -> dict[str, JsonValue]:
+    return {"required": [name], "properties": {name: {"type": kind}}}
+
+
+def _one_of(kind: str, *names: str) -> dict[str, JsonValue]:
+    return {"anyOf": [_has(kind, name) for name in names]}
+
+
 class Judgement(Envelope):
     """Somebody's verdict on a request: what llm.feedback and llm.evaluation share.
 
     At least one of target_id, response_id and trace_id, and at least one of value and label. The
     last one per (target, name, evaluator or user) counts.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                _one_of("string", "target_id", "response_id", "trace_id"),
+                {"anyOf": [_has("number", "value"), _has("string", "label")]},
+            ]
+        }
+    )
 
     target_id: Id | None = Field(None, description="Id of the request.")
     response_id: String | None = Field(None, description="The provider's id of the answer.")
