@@ -40,10 +40,10 @@ class Chunk:
     lost: offsets in [base, next) that retention had cut away before they were read.
     offsets, values, append_ms: one entry per message, ascending by offset. A value is the raw bytes
     (None for a tombstone); append_ms is the broker's append time, ms since the epoch.
-    tables: the sink tables that still lack these offsets. Rows for any other table of the processor
-    must not be made: the store has them already. Usually all of `Processor.tables`; fewer only while
-    catching up after a crash between two sinks. The worker splits runs so that it is the same for
-    all messages of a chunk.
+    tables: the sink tables that still lack these offsets. Rows for any other table of the
+    processor must not be made: the store has them already. Usually all of `Processor.tables`; fewer
+    only while catching up after a crash between two sinks. The worker splits runs so that it is the
+    same for all messages of a chunk.
     """
 
     src: str
@@ -62,6 +62,7 @@ class Chunk:
         return source_key(self.src, self.partition)
 
     def __len__(self) -> int:
+        """Messages in it."""
         return len(self.values)
 
 
@@ -88,8 +89,8 @@ class Cut(Protocol):
         """The rows, per sink table; a table without rows may be left out.
 
         Called once, in the flush thread, while the processor absorbs on: must not touch the
-        processor's live state. May take long (a model that scores texts): the worker's loop and group
-        membership live on, un-acknowledged chunks hold the source back. Columns as in
+        processor's live state. May take long (a model that scores texts): the worker's loop and
+        group membership live on, un-acknowledged chunks hold the source back. Columns as in
         streamgauge.storage.tables without kind, next and written_on. An exception ends the process.
         """
 
@@ -109,8 +110,8 @@ class ReadyCut:
 class Processor(Protocol):
     """Meaning of a stream. Pure: knows no Kafka, no store and no clock.
 
-    It must be a function of the chunks alone (plus what `restore` brought): the same offsets give the
-    same rows, whatever the cut into chunks and flushes. Called from one thread at a time.
+    It must be a function of the chunks alone (plus what `restore` brought): the same offsets give
+    the same rows, whatever the cut into chunks and flushes. Called from one thread at a time.
     """
 
     @property
@@ -129,7 +130,7 @@ class Processor(Protocol):
         """
 
     def cut(self, *, now_ms: int) -> Cut:
-        """Detach everything absorbed since the last cut. Cheap: the heavy part belongs in build()."""
+        """Detach everything absorbed since the last cut. Cheap: heavy parts belong in build()."""
 
     def reset(self) -> None:
         """Forget everything absorbed and not cut, and everything remembered from earlier chunks.
