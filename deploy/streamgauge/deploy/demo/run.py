@@ -1,0 +1,241 @@
+"""Runs the demo: stack up, trace replayed, alerts collected, verdict printed, stack down.
+
+In: seed, incidents, speed. Out: the report on stdout, progress on stderr, exit code 0 only if every
+planted page-class incident was found and nothing false fired. Each run has its own data folder,
+topics (by prefix) and, on a given ClickHouse, database. On a terminal the stack then stays up until
+Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from streamgauge.storage.client import connect
+
+from streamgauge.contracts.clock import Clock, SystemClock
+from streamgauge.contracts.errors import StreamgaugeError
+from streamgauge.deploy.demo import questions, report
+from streamgauge.deploy.demo.verdict import Planted, Verdict, judge
+from streamgauge.deploy.demo.watch import AlertWatch, EvaluationWatch
+from streamgauge.deploy.paths import home_folder
+from streamgauge.deploy.stack import Stack, StackConfig
+from streamgauge.producers.traffic import TrafficReport, parse_kinds, replay
+from streamgauge.producers.traffic.reports import Progress as Sent
+
+LATENESS_S = 30.0
+TAIL_S = 120.0
+GRID_S = 60.0
+"""The coarsest evaluation grid of the default pack."""
+SETTLE_TIMEOUT_S = 60.0
+KEEP_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is asked to be. stay: None = only on a terminal."""
+
+    seed: int = 1
+    incidents: str = "all"
+    speed: float = 60.0
+    home: Path | None = None
+    stay: bool | None = None
+    as_json: bool = False
+
+
+def main(
+    *,
+    seed: int = 1,
+    incidents: str = "all",
+    speed: float = 60.0,
+    home: Path | None = None,
+    stay: bool | None = None,
+    as_json: bool = False,
+) -> int:
+    """Run the demo; its exit code."""
+    options = Options(seed, incidents, speed, home, stay, as_json)
+    return _Demo(options, SystemClock()).run()
+
+
+class _Demo:
+    def __init__(self, options: Options, clock: Clock) -> None:
+        self.options = options
+        self.clock = clock
+        self.err = Console(stderr=True, highlight=False)
+        self.out = Console(highlight=False)
+        run_id = uuid.uuid4().hex[:8]
+        home = home_folder()
+        runs = options.home or home.with_name(f"{home.name}-demo")
+        runs.mkdir(parents=True, exist_ok=True)
+        _forget_old_runs(runs)
+        self.folder = runs / f"run-{run_id}"
+        self.config = StackConfig(
+            home=str(self.folder),
+            prefix=f"demo-{run_id}.",
+            database=f"demo_{run_id}",
+            clock_mode="replay",
+            lateness_s=LATENESS_S,
+        )
+
+    def run(self) -> int:
+        """Start, replay, judge, report, stop."""
+        started = self.clock.monotonic()
+        kinds = parse_kinds(self.options.incidents)
+        with Stack(self.config, progress=self._say) as stack:
+            alerts, evaluations = AlertWatch(stack.kafka), EvaluationWatch(stack.kafka)
+            try:
+                sent = self._replay(stack, kinds)
+                if sent.interrupted:
+                    self._say("interrupted")
+                    return 130
+                self._settle(sent, evaluations, alerts)
+                verdict = judge(
+                    [
+                        Planted(
+                            str(i.kind), i.app, i.start_ms, i.end_ms, i.severity_class == "page"
+                        )
+                        for i in sent.incidents
+                    ],
+                    list(alerts.episodes),
+                )
+                self._report(stack, sent, verdict, self.clock.monotonic() - started)
+                if self._stays():
+                    self._stay(stack)
+            finally:
+                alerts.close()
+                evaluations.close()
+        return 0 if verdict.ok and sent.ok else 1
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    def _replay(self, stack: Stack, kinds: tuple[object, ...]) -> TrafficReport:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn(
+                "{task.completed:,.0f}/{task.total:,.0f} events, now {task.fields[now]} UTC"
+            ),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.err, transient=False) as bar:
+            task = bar.add_task("replaying the Azure trace", total=1, now="--:--:--")
+
+            def on_progress(p: Sent) -> None:
+                now = report.clock(p.event_ms)
+                bar.update(task, total=p.total or p.sent, completed=p.sent, now=now)
+
+            return replay(
+                "azure",
+                stack.kafka,
+                speed=self.options.speed,
+                seed=self.options.seed,
+                incidents=[str(kind) for kind in kinds],
+                truth=self.folder / "truth.json",
+                tail_s=TAIL_S,
+                progress=on_progress,
+                clock=self.clock,
+            )
+
+    def _settle(self, sent: TrafficReport, rules: EvaluationWatch, alerts: AlertWatch) -> None:
+        """Wait until every rule was evaluated to the end of the replay and its alerts are read."""
+        assert sent.last_ms is not None
+        target_ms = sent.last_ms + int((TAIL_S - LATENESS_S - GRID_S) * 1000)
+        self._say("waiting for the last windows ...")
+
+        def evaluated() -> bool:
+            until = rules.evaluated_until_ms()
+            return until is not None and until >= target_ms
+
+        self._wait(evaluated, "the rules were not evaluated to the end of the replay")
+        seen = -1
+        while seen != alerts.records:
+            seen = alerts.records
+            self.clock.sleep(1.0)
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = self.clock.monotonic() + SETTLE_TIMEOUT_S
+        while not condition():
+            if self.clock.monotonic() > deadline:
+                raise StreamgaugeError(
+                    f"{what} within {SETTLE_TIMEOUT_S:.0f} s",
+                    hint=f"logs are in {self.folder}/logs",
+                )
+
+    def _report(self, stack: Stack, sent: TrafficReport, verdict: Verdict, total_s: float) -> None:
+        client = connect(stack.store)
+        try:
+            answers = questions.ask(client)
+            kinds = ("latency_x3", "runaway", "silence")
+            drawn = [] if self.options.as_json else questions.plots(client, verdict, kinds=kinds)
+        finally:
+            client.close()
+        usage = report.Usage(sent.events, sent.bytes / 1e6, sent.wall_s, total_s, _memory_mb(stack))
+        if self.options.as_json:
+            sys.stdout.write(
+                json.dumps(report.as_json(verdict, answers, usage), default=str) + "\n"
+            )
+            return
+        self.out.print(report.verdict_table(verdict))
+        for line in report.false_alarm_lines(verdict):
+            self.out.print(line)
+        for plot in drawn:
+            self.out.print(report.draw(plot), markup=False)
+        for answer in answers:
+            self.out.print(report.answer_table(answer))
+        self.out.print(report.usage_line(usage))
+        good = "every page-class incident was found, nothing false fired"
+        self.out.print(good if verdict.ok else "NOT OK: see the misses and false alarms above")
+
+    def _stays(self) -> bool:
+        if self.options.stay is not None:
+            return self.options.stay
+        return sys.stdout.isatty() and sys.stdin.isatty() and not os.environ.get("CI")
+
+    def _stay(self, stack: Stack) -> None:
+        state = stack.state
+        self.err.print(
+            f"The stack stays up until Ctrl-C.\n"
+            f"  Kafka       {state.bootstrap}, topics {state.prefix}*\n"
+            f"  ClickHouse  {state.store_url}, database {state.database}, user {state.store_user},"
+            f" password in {state.password_file}\n"
+            f"  query       streamgauge --home {self.folder} sql --examples\n"
+            f"  subscribe   streamgauge --home {self.folder} alerts tail",
+            markup=False,
+        )
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            self._say("stopping ...")
+
+    def _say(self, line: str) -> None:
+        self.err.print(line, markup=False)
+
+
+def _memory_mb(stack: Stack) -> dict[str, float]:
+    """Resident memory of every process of the stack now."""
+    sizes = {}
+    for name, process in stack.state.processes.items():
+        identity = process.identity
+        if identity is not None and identity.alive:
+            sizes[name] = psutil.Process(identity.pid).memory_info().rss / 1e6
+    return sizes
+
+
+def _forget_old_runs(runs: Path) -> None:
+    """Keep the folders of the last runs only; a running one is locked and stays."""
+    from streamgauge.deploy.stack.layout import is_locked
+
+    old = sorted(runs.glob("run-*"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for folder in old[KEEP_RUNS:]:
+        if not is_locked(folder):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,94 @@
+"""Follows a running demo on Kafka: which alerts fire, and how far the rules have been evaluated.
+
+In: the alert topic through `AlertSubscriber`, as any user would read it, and the evaluation log.
+Out: episodes for the verdict, and the event time up to which every rule has been evaluated.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from confluent_kafka import Consumer, TopicPartition
+
+from streamgauge.alerting import AlertSubscriber
+from streamgauge.contracts import topics
+from streamgauge.contracts.alerts import Alert, Transition
+from streamgauge.contracts.evaluations import EvaluationRecord
+from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.deploy.demo.verdict import Episode
+
+NO_APP = ""
+"""App of an alert about no app: nothing planted explains it."""
+
+
+def episode_of(alert: Alert) -> Episode:
+    """What the verdict needs of a `fired` record."""
+    return Episode(
+        rule=alert.rule,
+        app=alert.labels.get("app", NO_APP),
+        severity=str(alert.severity),
+        fired_ms=int(alert.fired_at or alert.updated_at),
+        episode=alert.episode,
+    )
+
+
+class AlertWatch:
+    """Collects every alert of the run in a thread, from the beginning of the topic."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self.episodes: list[Episode] = []
+        self.records = 0
+        self._subscriber = AlertSubscriber(kafka)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            for alert in self._subscriber.iter(timeout=0.5):
+                self.records += 1
+                if alert.transition == Transition.FIRED:
+                    self.episodes.append(episode_of(alert))
+                if self._closing.is_set():
+                    break
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closing.set()
+        self._thread.join(timeout=5)
+        self._subscriber.close()
+
+
+class EvaluationWatch:
+    """How far each rule has been evaluated with the watermark behind it."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._topic = kafka.topic(topics.ALERT_EVALS)
+        self._consumer = Consumer(
+            kafka.librdkafka(group_id="streamgauge-demo", isolation_level="read_committed")
+        )
+        partitions = self._consumer.list_topics(self._topic, timeout=10).topics[self._topic]
+        self._partitions = sorted(partitions.partitions)
+        self._consumer.assign([TopicPartition(self._topic, p, 0) for p in self._partitions])
+        self._final_ms: dict[str, int] = {}
+
+    def evaluated_until_ms(self) -> int | None:
+        """Event time up to which every rule seen has been evaluated; None before the first."""
+        for message in self._consumer.consume(1000, timeout=0.2):
+            if message.error() is None and (value := message.value()):
+                record = EvaluationRecord.model_validate_json(value)
+                if record.final:
+                    last = self._final_ms.get(record.rule, 0)
+                    self._final_ms[record.rule] = max(last, record.step_ms)
+        return min(self._final_ms.values(), default=None)
+
+    def end_offsets(self) -> dict[int, int]:
+        """Next offset of every partition of the evaluation log."""
+        return {
+            p: self._consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=10)[1]
+            for p in self._partitions
+        }
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._consumer.close()
