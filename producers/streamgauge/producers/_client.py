@@ -24,6 +24,7 @@ from streamgauge.producers._pipe import Pipe
 from streamgauge.producers._settings import ClientOptions, ClientSettings, resolve
 from streamgauge.producers._shapes import FeedbackFields, OpenCallFields, RequestFields
 from streamgauge.producers._values import plain_str
+from streamgauge.producers._version import SDK
 
 FLUSH_TIMEOUT_S: Final = 5.0
 MAX_TIMEOUT_S: Final = 3_600.0
@@ -34,15 +35,6 @@ def _seconds(timeout: object, default: float) -> float:
     if type(timeout) in (int, float) and timeout >= 0:  # type: ignore[operator]  # number; NaN fails
         return float(min(timeout, MAX_TIMEOUT_S))  # type: ignore[type-var,arg-type]
     return default
-
-
-def _sdk() -> str:
-    from importlib import metadata  # 15 ms: not at import time
-
-    try:
-        return f"streamgauge-python/{metadata.version('streamgauge')}"
-    except metadata.PackageNotFoundError:
-        return "streamgauge-python/unknown"
 
 
 class Client:
@@ -65,7 +57,7 @@ class Client:
                 _kafka.settings_of(self._settings.kafka, client_id=self._settings.labels["app"])
             )
         self._encode = find_encoder()
-        self._static = {"v": 1, **self._settings.labels, "sdk": _sdk(), "host": os.uname().nodename}
+        self._static = {"v": 1, **self._settings.labels, "sdk": SDK, "host": os.uname().nodename}
         self.pipe = self._new_pipe()
         _process.manage(self)
 
