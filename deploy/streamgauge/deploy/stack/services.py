@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError, Unreachable
 from streamgauge.deploy.kafka.local import LocalKafka
-from streamgauge.deploy.processes import ParentGuard, Pid
+from streamgauge.deploy.processes import ParentGuard
 from streamgauge.deploy.stack.logs import cap_log, last_line
 
 if TYPE_CHECKING:
@@ -113,54 +113,40 @@ class StoreService:
         from streamgauge.storage.embedded.process import EmbeddedStore
 
         self.log = log
-        self.store = EmbeddedStore(data, port=port)
+        self.store = EmbeddedStore(data, port, log=log, die_with_parent=True)
         self.settings: StoreSettings | None = None
-        self._pid: int | None = None
-        self._guard: ParentGuard | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers a ping."""
-        self._release()
         self.settings = self.store.start()
-        self._pid = self.store.pid
-        if self._pid is not None:
-            self._guard = ParentGuard(self._pid)
 
     @property
     def pid(self) -> int | None:
         """Process id of the server."""
-        return self.store.pid
+        return self.store.pid if self.store.running() else None
 
     @property
     def exit_code(self) -> int | None:
         """None while it runs."""
-        if self._pid is None:
-            return 0
-        identity = Pid.of(self._pid)
-        return None if identity is not None and self.store.pid is not None else 1
+        return None if self.store.running() else -signal.SIGKILL
 
     def last_words(self) -> str:
         """End of its log."""
         return last_line(self.log)
 
     def stop(self, grace_s: float) -> None:
-        """Ask it to end; it flushes and closes its files."""
-        self._release()
-        self.store.stop()
+        """Ask it to end: statements in flight are finished."""
+        self.store.stop(grace_s)
 
     def kill(self) -> None:
         """kill -9."""
-        if self.store.pid is not None:
-            os.kill(self.store.pid, signal.SIGKILL)
+        pid = self.pid
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
 
     def cap_logs(self) -> None:
         """Rotate its log."""
         cap_log(self.log)
-
-    def _release(self) -> None:
-        if self._guard is not None:
-            self._guard.release()
-            self._guard = None
 
 
 class WorkerService:

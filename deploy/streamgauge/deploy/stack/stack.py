@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
 from streamgauge.contracts.kafka import ENV_BOOTSTRAP, ENV_PASS_THROUGH, KafkaSettings
 from streamgauge.deploy.kafka.local import LocalKafka
-from streamgauge.deploy.ports import free_ports
+from streamgauge.deploy.ports import free_ports, is_free, require_free
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack.layout import hmac_key_file, prepare_home, take_lock
 from streamgauge.deploy.stack.plan import (
@@ -35,7 +36,7 @@ from streamgauge.deploy.stack.plan import (
     worker_exists,
 )
 from streamgauge.deploy.stack.services import KafkaService, Service, StoreService, WorkerService
-from streamgauge.deploy.stack.state import ProcessState, StackState, write_state
+from streamgauge.deploy.stack.state import ProcessState, StackState, read_state, write_state
 from streamgauge.deploy.stack.supervised import Supervised
 from streamgauge.deploy.stack.ticking import wait_ticking
 from streamgauge.deploy.topics import create_topics
@@ -182,7 +183,7 @@ class Stack:
         else:
             self._supervise(
                 StoreService(
-                    self.home / "store", self.config.store_port, self.home / "logs" / "store.log"
+                    self.home / "store", self._store_port(), self.home / "logs" / "store.log"
                 )
             )
 
@@ -193,12 +194,29 @@ class Stack:
                 self._kafka = KafkaSettings(service.broker.bootstrap, self.config.prefix)
             elif isinstance(service, StoreService) and service.settings is not None:
                 self._store = service.settings.with_database(self.config.database)
-                self.state.password_file = str(service.password_file)
+                self._store_files(service)
         self.state.bootstrap = self.kafka.bootstrap
         self.state.store_url = self.store.url
         self.state.store_user = self.store.user
         self.state.database = self.store.database
         self._changed()
+
+    def _store_files(self, service: StoreService) -> None:
+        self.state.password_file = str(service.store.password_file)
+        self.state.reader_user = service.store.reader_settings().user
+        self.state.reader_password_file = str(service.store.reader_password_file)
+
+    def _store_port(self) -> int:
+        """The wanted port, else that of the last run if it is free, else 0 = any free one."""
+        wanted = self.config.store_port
+        if wanted:
+            require_free(wanted, what="ClickHouse", option="--store-port")
+            return wanted
+        last = read_state(self.home)
+        if last is None or last.store_external or not last.store_url:
+            return 0
+        port = urlsplit(last.store_url).port or 0
+        return port if port and is_free(port) else 0
 
     def _migrate(self) -> None:
         from streamgauge.storage.migrate import migrate

@@ -1,0 +1,44 @@
+"""`streamgauge store migrate | check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from streamgauge.deploy.cli.base import answer, find_context, group, home_option, say
+
+
+@group("store", example="streamgauge store migrate --dry-run\nstreamgauge store check")
+def store() -> None:
+    """The ClickHouse schema: numbered migrations, forward only, each can be repeated."""
+
+
+@store.command("migrate")
+@home_option
+@click.option("--cluster", help="Name of a ClickHouse cluster: ON CLUSTER and replicated tables.")
+@click.option("--dry-run", is_flag=True, help="Print what would be run.")
+def _migrate(home: Path | None, cluster: str | None, *, dry_run: bool) -> None:
+    """Apply the migrations that the store does not have yet."""
+    from streamgauge.storage.migrate import migrate
+
+    settings = find_context(home).store()
+    applied = migrate(settings, cluster=cluster, dry_run=dry_run)
+    for one in applied:
+        answer(str(one))
+    say(f"{len(applied)} migrations {'would be ' if dry_run else ''}applied at {settings.url}")
+
+
+@store.command("check")
+@home_option
+def _check(home: Path | None) -> int:
+    """Compare the store with what this version expects; exit 1 if something differs."""
+    from streamgauge.storage.migrate import check
+
+    settings = find_context(home).store()
+    problems = check(settings)
+    for problem in problems:
+        answer(str(problem))
+    if not problems:
+        say(f"the schema at {settings.url} is as this version expects")
+    return 1 if problems else 0

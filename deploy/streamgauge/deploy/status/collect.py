@@ -1,0 +1,162 @@
+"""Looks at a stack: stack.json, the processes, the last ticks, the disk. Starts nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from streamgauge.contracts.clock import Clock
+from streamgauge.contracts.errors import StreamgaugeError
+from streamgauge.deploy.context import Context
+from streamgauge.deploy.stack.logs import CAP_BYTES, OLDER, folder_bytes
+from streamgauge.deploy.stack.state import ProcessState, StackState, read_state
+from streamgauge.deploy.status.model import DiskRow, ProcessRow, Snapshot, WriterRow
+
+CPU_SAMPLE_S = 0.25
+PARTITION_CAP = "1 GB a partition, and each topic's retention"
+
+
+def collect(context: Context, *, clock: Clock) -> Snapshot:
+    """A snapshot of the stack on this data folder, running or not."""
+    state = read_state(context.home)
+    disk = _disk(context.home)
+    free = shutil.disk_usage(context.home).free if context.home.exists() else 0
+    if state is None:
+        return Snapshot(str(context.home), "never started", disk=disk, free_bytes=free)
+    if context.stack is None:
+        word = state.state if state.state in ("down", "failed") else "killed"
+        return Snapshot(str(context.home), word, disk=disk, free_bytes=free, error=state.error)
+    now = clock.now_ms()
+    return Snapshot(
+        home=str(context.home),
+        state=state.state,
+        addresses=_addresses(state),
+        clock_mode=state.clock_mode,
+        lateness_s=state.lateness_s,
+        uptime_s=(now - state.started_ms) / 1000,
+        processes=_processes(list(state.processes.values()), clock=clock),
+        writers=_writers(context, now_ms=now),
+        disk=disk,
+        free_bytes=free,
+        toxicity_weights=has_weights(),
+        drift_windows=drift_windows(context),
+    )
+
+
+def has_weights(env: Any = os.environ) -> bool:
+    """True if a bundle of Detoxify weights is named and there."""
+    bundle = env.get("STREAMGAUGE_DETOXIFY_BUNDLE")
+    return bool(bundle) and Path(bundle).is_dir()
+
+
+def _addresses(state: StackState) -> dict[str, str]:
+    found = {
+        "kafka": f"{state.bootstrap} (topics {state.prefix}*)",
+        "clickhouse": f"{state.store_url} (database {state.database}, user {state.store_user})",
+    }
+    if state.password_file:
+        found["password"] = state.password_file
+    if state.reader_user:
+        found["read-only"] = f"user {state.reader_user}, password in {state.reader_password_file}"
+    for process in state.processes.values():
+        if process.metrics_port and process.state == "up":
+            found[f"{process.name} metrics"] = f"http://127.0.0.1:{process.metrics_port}/metrics"
+    return found
+
+
+def _processes(states: list[ProcessState], *, clock: Clock) -> tuple[ProcessRow, ...]:
+    live: dict[str, psutil.Process] = {}
+    for state in states:
+        process = None if state.identity is None else state.identity.process()
+        if process is not None:
+            live[state.name] = process
+    before = {name: _cpu_s(process) for name, process in live.items()}
+    clock.sleep(CPU_SAMPLE_S)
+    rows = []
+    for state in states:
+        process = live.get(state.name)
+        rows.append(
+            ProcessRow(
+                name=state.name,
+                state=state.state,
+                pid=None if process is None else process.pid,
+                cpu=None
+                if process is None
+                else max(0.0, _cpu_s(process) - before[state.name]) / CPU_SAMPLE_S,
+                rss_bytes=None if process is None else _rss(process),
+                up_s=(clock.now_ms() - state.since_ms) / 1000 if process is not None else None,
+                restarts=state.restarts,
+                note=state.note,
+            )
+        )
+    return tuple(rows)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _rss(process: psutil.Process) -> int | None:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return None
+
+
+def _writers(context: Context, *, now_ms: int) -> tuple[WriterRow, ...]:
+    from streamgauge.deploy.stack.ticking import last_ticks
+
+    try:
+        ticks = last_ticks(context.kafka())
+    except StreamgaugeError:
+        return ()
+    return tuple(writer_row(name, tick, now_ms=now_ms) for name, tick in sorted(ticks.items()))
+
+
+def writer_row(name: str, tick: dict[str, Any], *, now_ms: int) -> WriterRow:
+    """A tick's sums: lag over all partitions, the lowest watermark of those that lag."""
+    partitions = [p for p in dict(tick.get("partitions") or {}).values() if isinstance(p, dict)]
+    lags = [
+        max(0, int(p.get("end_offset") or 0) - int(p.get("stored_offset") or 0)) for p in partitions
+    ]
+    marks = [
+        (int(p["watermark_ms"]), lag)
+        for p, lag in zip(partitions, lags, strict=True)
+        if p.get("watermark_ms") is not None
+    ]
+    behind = [mark for mark, lag in marks if lag > 0]
+    watermark = min(behind) if behind else max((mark for mark, _lag in marks), default=None)
+    completeness = tick.get("completeness")
+    return WriterRow(
+        writer=name,
+        lag=sum(lags),
+        watermark_ms=watermark,
+        tick_age_s=(now_ms - int(tick.get("wall_ms") or now_ms)) / 1000,
+        completeness=None if completeness is None else float(completeness),
+    )
+
+
+def _disk(home: Path) -> tuple[DiskRow, ...]:
+    if not home.exists():
+        return ()
+    log_cap = f"{CAP_BYTES // 1024**2} MB x {OLDER + 1} a process"
+    return (
+        DiskRow("topics", folder_bytes(home / "kafka" / "log"), PARTITION_CAP),
+        DiskRow("tables", folder_bytes(home / "store"), "retention of each table"),
+        DiskRow(
+            "logs", folder_bytes(home / "logs") + folder_bytes(home / "kafka" / "logs"), log_cap
+        ),
+    )
+
+
+def drift_windows(context: Context) -> tuple[int, int] | None:
+    """(windows seen, windows needed) of the drift detector; None if it cannot be told."""
+    return None

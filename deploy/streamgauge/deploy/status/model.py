@@ -1,0 +1,67 @@
+"""The snapshot that `streamgauge status` shows: data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """One process. cpu: cores in use just now; None where it does not run."""
+
+    name: str
+    state: str
+    pid: int | None
+    cpu: float | None
+    rss_bytes: int | None
+    up_s: float | None
+    restarts: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriterRow:
+    """What a writer's last tick says.
+
+    lag: events behind the end of the topic. watermark_ms: event time up to which it has stored;
+    None if it has seen nothing yet. tick_age_s: since its last tick, by the wall clock.
+    """
+
+    writer: str
+    lag: int
+    watermark_ms: int | None
+    tick_age_s: float
+    completeness: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRow:
+    """Bytes of one part of the data folder, and what bounds them."""
+
+    what: str
+    bytes: int
+    cap: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything `status` shows."""
+
+    home: str
+    state: str
+    addresses: dict[str, str] = field(default_factory=dict)
+    clock_mode: str = ""
+    lateness_s: float = 0.0
+    uptime_s: float | None = None
+    processes: tuple[ProcessRow, ...] = ()
+    writers: tuple[WriterRow, ...] = ()
+    disk: tuple[DiskRow, ...] = ()
+    free_bytes: int = 0
+    toxicity_weights: bool = False
+    drift_windows: tuple[int, int] | None = None
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Up, with every process that this installation has."""
+        return self.state == "up" and all(p.state in ("up", "missing") for p in self.processes)
