@@ -1,0 +1,1 @@
+"""Scorers that need no weights and no network: lexical abuse, JSON validity, perplexity."""
