@@ -247,7 +247,8 @@ _READING = f"""## How an event is read
 - `ts` may be at most {bounds.FUTURE_MS // 1000} s after the moment at which Kafka appended it.
 """
 _EXPLAIN = """The raw bytes go to `llm.deadletters.v1` with the reason, and a row to
-`v_dead_letters`; the events around it are not harmed. When several reasons apply, the first in this list is given.
+`v_dead_letters`; the events around it are not harmed. When several reasons apply, the
+first in this list is given.
 """
 
 if __name__ == "__main__":

@@ -24,9 +24,11 @@ from streamgauge.contracts.events.others import (
 )
 from streamgauge.contracts.events.parse import (
     EVENT_TYPES,
+    Counted,
     Event,
     check_bounds,
     check_major,
+    parse_counted,
     parse_event,
 )
 from streamgauge.contracts.events.request import Guardrail, LlmRequest, Source, ToolCall
@@ -35,6 +37,7 @@ __all__ = [
     "EVENT_TYPES",
     "ClientStats",
     "Content",
+    "Counted",
     "Envelope",
     "Evaluation",
     "Event",
@@ -54,5 +57,6 @@ __all__ = [
     "UnknownEvent",
     "check_bounds",
     "check_major",
+    "parse_counted",
     "parse_event",
 ]

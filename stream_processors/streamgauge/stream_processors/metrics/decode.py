@@ -28,6 +28,7 @@ from streamgauge.contracts.bounds import MAX_EVENT_BYTES
 from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.events import (
     EVENT_TYPES,
+    Judgement,
     UnknownEvent,
     parse_event,
 )
@@ -112,7 +113,16 @@ def _struct(model: type[BaseModel], *, tag: str | None) -> type[msgspec.Struct]:
         tag_field="type" if tag is not None else None,
         tag=tag,
         module=__name__,
+        namespace={"__post_init__": _points_and_says} if issubclass(model, Judgement) else None,
     )
+
+
+def _points_and_says(event: Any) -> None:
+    """A judgement without target or verdict: the reference parser names the reason."""
+    if event.target_id is None and event.response_id is None and event.trace_id is None:
+        raise ValueError("no target")
+    if event.value is None and event.label is None:
+        raise ValueError("no verdict")
 
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {

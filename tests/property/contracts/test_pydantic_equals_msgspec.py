@@ -1,0 +1,90 @@
+"""The fast decoder of the stream and the reference parser are one: same bytes, same outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from pydantic import BaseModel
+from tests.support.events import EXTRA_MEMBERS, RAW_HOSTILE, hostile_raw, raw_events
+
+from streamgauge.contracts.errors import BadInput
+from streamgauge.contracts.events import parse_event
+from streamgauge.stream_processors.metrics.decode import (
+    Refusal,
+    decode_event,
+    decode_values,
+    kind_of,
+)
+
+PLAIN = (
+    b'{"v":1,"id":"a","type":"llm.feedback","ts":1760000000000,"app":"x","name":"n",'
+    b'"annotator":"human","target_id":"r","value":1}'
+)
+
+
+def plain(value: Any) -> Any:
+    """A Struct or a model as dicts and lists; floats and integers kept apart."""
+    if isinstance(value, msgspec.Struct):
+        found = {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+        if value.__struct_config__.tag is not None:
+            found["type"] = plain(value.__struct_config__.tag)
+        return found
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    return (type(value).__name__, value)
+
+
+def by_reference(raw: bytes) -> Any:
+    try:
+        return plain(parse_event(raw))
+    except BadInput as e:
+        return f"refused: {e.reason}"
+
+
+def outcome(decoded: msgspec.Struct | Refusal) -> Any:
+    if isinstance(decoded, Refusal):
+        return f"refused: {decoded.reason}"
+    assert kind_of(decoded)
+    return plain(decoded)
+
+
+@settings(max_examples=150, deadline=None)
+@given(raw_events())
+def test_valid_events_are_taken_by_both_with_the_same_values(raw: bytes) -> None:
+    expected = by_reference(raw)
+    assert not isinstance(expected, str), expected
+    assert outcome(decode_event(raw)) == expected
+
+
+@settings(max_examples=500, deadline=None)
+@given(hostile_raw())
+@example(PLAIN.replace(b'"target_id":"r",', b""))
+@example(PLAIN.replace(b',"value":1', b""))
+@example(PLAIN.replace(b',"value":1', b',"value":null'))
+def test_hostile_bytes_have_the_same_outcome_in_both(raw: bytes) -> None:
+    assert outcome(decode_event(raw)) == by_reference(raw)
+
+
+@pytest.mark.parametrize("raw", RAW_HOSTILE, ids=range(len(RAW_HOSTILE)))
+def test_hand_picked_hostile_bytes_have_the_same_outcome(raw: bytes) -> None:
+    assert outcome(decode_event(raw)) == by_reference(raw)
+
+
+@pytest.mark.parametrize("member", EXTRA_MEMBERS, ids=range(len(EXTRA_MEMBERS)))
+def test_each_hostile_member_has_the_same_outcome(member: bytes) -> None:
+    raw = PLAIN[:-1] + member + b"}"
+    assert outcome(decode_event(raw)) == by_reference(raw)
+
+
+@settings(max_examples=50, deadline=None)
+@given(first=hostile_raw(), second=hostile_raw())
+def test_a_neighbour_in_the_same_run_changes_nothing(first: bytes, second: bytes) -> None:
+    alone = [by_reference(first), by_reference(PLAIN), by_reference(second)]
+    assert [outcome(d) for d in decode_values([first, PLAIN, second])] == alone
