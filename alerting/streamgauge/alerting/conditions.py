@@ -1,0 +1,290 @@
+"""Judges one rule at one step over summed cells.
+
+In: a rule, the `Panes` of its batch and a step. Out: one `Judged` per series: its value, whether
+and how hard it breaches, and in which zone it lies for the state machine:
+
+    breach   a level is reached
+    recover  not breached, but not on the safe side of `recover` either: nothing changes
+    ok       on the safe side
+    unknown  no value: too few events, no baseline. Never taken for 0, never for well
+
+Pure: no clock, no store. The same cells give the same verdicts.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
+
+from streamgauge.alerting.metrics import MAP_DIMENSIONS, METRICS, Metric, total
+from streamgauge.alerting.panes import FIRST, Labels, Panes, RawCell, merge
+from streamgauge.alerting.periods import period_at
+from streamgauge.alerting.rules.model import (
+    Absence,
+    Budget,
+    Change,
+    Novelty,
+    Op,
+    Ratio,
+    Rule,
+    Severity,
+    Threshold,
+)
+
+Zone = Literal["breach", "recover", "ok", "unknown"]
+NANO = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One series at one step. n: events counted. bad: the counted bad ones, where that has a meaning."""
+
+    labels: dict[str, str]
+    value: float | None
+    n: int
+    zone: Zone
+    breach: Severity | None = None
+    bad: int = 0
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def passes(value: float, op: Op, threshold: float) -> bool:
+    """value op threshold."""
+    match op:
+        case ">=":
+            return value >= threshold
+        case ">":
+            return value > threshold
+        case "<=":
+            return value <= threshold
+        case "<":
+            return value < threshold
+        case _:
+            assert_never(op)
+
+
+def level_of(
+    rule: Threshold | Ratio | Change | Budget, value: float
+) -> tuple[Severity | None, Zone]:
+    """The hardest level that the value reaches, and its zone."""
+    reached = [s for s, threshold in rule.ladder() if passes(value, rule.op, threshold)]
+    if reached:
+        return reached[-1], "breach"
+    if rule.recover is not None and passes(value, rule.op, rule.recover):
+        return None, "recover"
+    return None, "ok"
+
+
+def dimensions_of(rule: Rule) -> tuple[str, ...]:
+    """Dimensions that the cells of a rule must be split by."""
+    if isinstance(rule, Novelty) and rule.dimension not in MAP_DIMENSIONS:
+        return (*rule.group_by, rule.dimension)
+    return rule.group_by
+
+
+def aggregates_of(rule: Rule) -> tuple[str, ...]:
+    """Aggregates that a rule reads."""
+    match rule:
+        case Threshold() | Change() | Absence():
+            return METRICS[rule.metric].aggregates
+        case Ratio():
+            both = (*METRICS[rule.bad].aggregates, *METRICS[rule.total].aggregates)
+            return tuple(dict.fromkeys(both))
+        case Novelty():
+            return (
+                ("n",) if rule.dimension not in MAP_DIMENSIONS else ("n", f"map:{rule.dimension}")
+            )
+        case Budget():
+            return ("cost_nano_usd", "n")
+        case _:
+            assert_never(rule)
+
+
+def breaks_of(rule: Rule, step_ms: int) -> list[int]:
+    """Edges of the windows that a rule reads at a step."""
+    match rule:
+        case Threshold() | Ratio():
+            return [step_ms - rule.window, step_ms]
+        case Change() | Absence():
+            return [step_ms - k * rule.window for k in range(_pieces(rule) + 2)]
+        case Novelty():
+            return [step_ms - rule.window - rule.baseline, step_ms - rule.window, step_ms]
+        case Budget():
+            return [period_at(rule, step_ms).start_ms, step_ms]
+        case _:
+            assert_never(rule)
+
+
+def judge(rule: Rule, panes: Panes, step_ms: int) -> list[Judged]:
+    """One verdict per series that has any cell in the rule's horizon, ordered by labels.
+
+    At most `max_series`: the hardest breaches stay, then the order of labels decides.
+    """
+    if isinstance(rule, Novelty):
+        found = list(_novelty(rule, panes, step_ms))
+    else:
+        found = []
+        for labels in sorted(panes.cells):
+            named = dict(zip(panes.dimensions, labels, strict=True))
+            judged = _series(rule, panes, labels, named, step_ms)
+            if judged is not None:
+                found.append(judged)
+    if len(found) > rule.max_series:
+        rank = {"page": 0, "ticket": 1, "info": 2, None: 3}
+        found = sorted(found, key=lambda j: rank[j.breach])[: rule.max_series]
+        found.sort(key=lambda j: tuple(j.labels.values()))
+    return found
+
+
+def _pieces(rule: Change | Absence) -> int:
+    return max(1, rule.baseline // rule.window)
+
+
+def _series(
+    rule: Threshold | Ratio | Change | Absence | Budget,
+    panes: Panes,
+    labels: Labels,
+    named: dict[str, str],
+    step_ms: int,
+) -> Judged | None:
+    if isinstance(rule, Budget):
+        return _budget(rule, panes, labels, named, step_ms)
+    now = panes.window(labels, step_ms - rule.window, step_ms)
+    match rule:
+        case Threshold():
+            if not now:
+                return None
+            return _threshold(rule, named, now)
+        case Ratio():
+            if not now:
+                return None
+            return _ratio(rule, named, now)
+        case Change():
+            return _change(rule, panes, labels, named, step_ms, now)
+        case Absence():
+            return _absence(rule, panes, labels, named, step_ms, now)
+        case _:
+            assert_never(rule)
+
+
+def _threshold(rule: Threshold, named: dict[str, str], now: RawCell) -> Judged:
+    metric = METRICS[rule.metric]
+    n = total(now, metric.count)
+    value = metric.read(now)
+    if value is None or n < rule.min_events:
+        return Judged(named, None, n, "unknown")
+    breach, zone = level_of(rule, value)
+    return Judged(named, value, n, zone, breach)
+
+
+def _ratio(rule: Ratio, named: dict[str, str], now: RawCell) -> Judged:
+    bad, whole = METRICS[rule.bad].read(now) or 0.0, METRICS[rule.total].read(now) or 0.0
+    n, bad_n = int(whole), int(bad)
+    if n < max(1, rule.min_events):
+        return Judged(named, None, n, "unknown", bad=bad_n)
+    value = bad / whole
+    breach, zone = level_of(rule, value)
+    if breach is not None and bad_n < rule.min_bad:
+        breach, zone = None, "recover"
+    return Judged(named, value, n, zone, breach, bad_n)
+
+
+def _past(rule: Change | Absence, panes: Panes, labels: Labels, step_ms: int) -> Iterator[RawCell]:
+    for k in range(1, _pieces(rule) + 1):
+        yield panes.window(labels, step_ms - (k + 1) * rule.window, step_ms - k * rule.window)
+
+
+def _change(
+    rule: Change, panes: Panes, labels: Labels, named: dict[str, str], step_ms: int, now: RawCell
+) -> Judged:
+    metric = METRICS[rule.metric]
+    n = total(now, metric.count)
+    value = metric.read(now)
+    past = [
+        v
+        for piece in _past(rule, panes, labels, step_ms)
+        if total(piece, metric.count) >= max(1, rule.min_events)
+        and (v := metric.read(piece)) is not None
+    ]
+    if value is None or n < rule.min_events or len(past) < rule.min_windows:
+        return Judged(named, None, n, "unknown")
+    base = statistics.median(past)
+    if base <= 0:
+        return Judged(named, None, n, "unknown", evidence={"baseline": base})
+    factor = value / base
+    breach, zone = level_of(rule, factor)
+    if breach is not None and abs(value - base) < rule.floor_abs:
+        breach, zone = None, "ok"
+    evidence = {"now": value, "baseline": base, "windows": len(past), "unit": metric.unit}
+    return Judged(named, factor, n, zone, breach, evidence=evidence)
+
+
+def _absence(
+    rule: Absence, panes: Panes, labels: Labels, named: dict[str, str], step_ms: int, now: RawCell
+) -> Judged:
+    metric: Metric = METRICS[rule.metric]
+    seen = metric.read(now) or 0.0
+    expected = min(metric.read(piece) or 0.0 for piece in _past(rule, panes, labels, step_ms))
+    evidence = {"expected": expected}
+    if seen > 0:
+        return Judged(named, seen, int(seen), "ok", evidence=evidence)
+    if expected >= rule.expected:
+        return Judged(named, 0.0, 0, "breach", rule.severity, evidence=evidence)
+    # Still nothing, but its own past has run out too: neither well nor a new breach.
+    return Judged(named, 0.0, 0, "recover", evidence=evidence)
+
+
+def _budget(
+    rule: Budget, panes: Panes, labels: Labels, named: dict[str, str], step_ms: int
+) -> Judged | None:
+    period = period_at(rule, step_ms)
+    cell = panes.window(labels, period.start_ms, step_ms)
+    if not cell:
+        return None
+    spent, n = total(cell, "cost_nano_usd"), total(cell, "n")
+    share = spent / int(rule.amount_usd * NANO)
+    breach, zone = level_of(rule, share)
+    if period.name:
+        named = {**named, "period": period.name}
+    evidence = {"spent_nano_usd": spent, "from_ms": period.start_ms}
+    return Judged(named, share, n, zone, breach, evidence=evidence)
+
+
+def _novelty(rule: Novelty, panes: Panes, step_ms: int) -> Iterator[Judged]:
+    edge = step_ms - rule.window
+    for group, members in panes.project(rule.group_by).items():
+        named = dict(zip(rule.group_by, group, strict=True))
+        values: dict[str, tuple[int, int]] = {}
+        first: int | None = None
+        for labels in members:
+            old = panes.window(labels, edge - rule.baseline, edge)
+            new = panes.window(labels, edge, step_ms)
+            both = merge((old, new))
+            if FIRST in both:
+                first = both[FIRST] if first is None else min(first, both[FIRST])
+            for value, (a, b) in _counts(rule, panes, labels, old, new).items():
+                before = values.get(value, (0, 0))
+                values[value] = (before[0] + a, before[1] + b)
+        learned = first is not None and first <= edge - rule.learn
+        for value, (old_n, new_n) in sorted(values.items()):
+            labels_of = {**named, rule.dimension: value}
+            if not value or value == "__other__" or (old_n == 0 and not learned):
+                continue
+            if old_n:
+                if new_n:
+                    yield Judged(labels_of, 0.0, new_n, "ok")
+            elif new_n >= rule.min_count:
+                yield Judged(labels_of, float(new_n), new_n, "breach", rule.severity)
+
+
+def _counts(
+    rule: Novelty, panes: Panes, labels: Labels, old: RawCell, new: RawCell
+) -> Mapping[str, tuple[int, int]]:
+    if rule.dimension in MAP_DIMENSIONS:
+        name = f"map:{rule.dimension}"
+        a, b = old.get(name, {}), new.get(name, {})
+        return {v: (a.get(v, 0), b.get(v, 0)) for v in {*a, *b}}
+    value = labels[panes.dimensions.index(rule.dimension)]
+    return {value: (total(old, "n"), total(new, "n"))}

@@ -1,0 +1,68 @@
+"""One rule, one step, cells in: one record of the evaluation log out. Pure."""
+
+from __future__ import annotations
+
+from streamgauge.alerting.conditions import Judged, judge
+from streamgauge.alerting.panes import Panes
+from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.rules.model import Rule
+
+
+def evaluate(
+    rule: Rule,
+    panes: Panes,
+    step_ms: int,
+    *,
+    policy: Policy,
+    version: str,
+    watermark_ms: int | None,
+    completeness: float | None = 1.0,
+    final: bool = True,
+) -> LoggedEvaluation:
+    """The record of a rule at a step. A record that is not final holds breaches only."""
+    judged = judge(rule, panes, step_ms)
+    if not final:
+        judged = [j for j in judged if j.breach is not None]
+    return LoggedEvaluation(
+        v=1,
+        rule=rule.name,
+        rule_version=version,
+        step_ms=step_ms,
+        watermark_ms=watermark_ms,
+        completeness=completeness,
+        final=final,
+        series=tuple(_logged(j) for j in judged),
+        policy=policy,
+    )
+
+
+def failed(
+    rule: Rule, step_ms: int, *, policy: Policy, version: str, watermark_ms: int | None, error: str
+) -> LoggedEvaluation:
+    """The record of a step whose query was refused: it freezes the rule's alerts."""
+    return LoggedEvaluation(
+        v=1, rule=rule.name, rule_version=version, step_ms=step_ms, watermark_ms=watermark_ms,
+        completeness=None, final=True, series=(), error=error[:500], policy=policy,
+    )  # fmt: skip
+
+
+def removed(
+    rule: str, version: str, step_ms: int, reason: str = "rule_removed"
+) -> LoggedEvaluation:
+    """The last record of a rule that is gone: it ends the rule's alerts."""
+    return LoggedEvaluation(
+        v=1, rule=rule, rule_version=version, step_ms=step_ms, watermark_ms=None,
+        completeness=None, final=True, series=(), removed=reason,
+    )  # fmt: skip
+
+
+def _logged(j: Judged) -> LoggedSeries:
+    return LoggedSeries(
+        labels=j.labels,
+        value=j.value,
+        n=j.n,
+        bad=j.bad or None,
+        breach=j.breach,
+        evidence=j.evidence or None,
+        zone=j.zone,
+    )

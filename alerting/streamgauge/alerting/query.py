@@ -1,0 +1,155 @@
+"""SQL over `windows`: the batched query of the evaluator, and the one that an alert carries.
+
+The batched query returns one row per label set and interval between breakpoints (panes.py), for
+all rules and steps of a batch. The carried one is a template, plain text with `$FROM_MS`, `$TO_MS`
+and `$SERIES`, which `fill` turns into a statement anybody can run: it returns one row with `value`.
+Values are bound in the first and quoted in the second; names come from the registry only. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+from streamgauge.alerting.metrics import AGGREGATES, MAP_DIMENSIONS, METRICS
+from streamgauge.alerting.resolution import resolution_ms
+from streamgauge.alerting.rules.model import (
+    Absence,
+    Budget,
+    Change,
+    Match,
+    Novelty,
+    Ratio,
+    Rule,
+    Threshold,
+)
+
+FROM_MS, TO_MS, SERIES = "$FROM_MS", "$TO_MS", "$SERIES"
+SCHEME = 1
+REVISION = "revision = 0"
+
+
+def quote(text: str) -> str:
+    r"""A ClickHouse string literal.
+
+    >>> print(quote("it's a \\ test"))
+    'it\'s a \\ test'
+    """
+    out = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return "'" + out.replace("\0", "\\0") + "'"
+
+
+def where_sql(where: Mapping[str, Match]) -> str:
+    """Conditions of a rule's `where`, with values quoted; empty if there is none."""
+    parts = []
+    for name, match in sorted(where.items()):
+        if match.one_of:
+            parts.append(f"{name} IN ({', '.join(map(quote, match.one_of))})")
+        if match.none_of:
+            parts.append(f"{name} NOT IN ({', '.join(map(quote, match.none_of))})")
+        if match.regex:
+            parts.append(f"match({name}, {quote(match.regex)})")
+    return " AND ".join(parts)
+
+
+def aggregate_sql(name: str) -> str:
+    """The ClickHouse expression of an aggregate; `map:x` is the counts of a map dimension."""
+    kind, _, dimension = name.partition(":")
+    return f"sumMap({MAP_DIMENSIONS[dimension]})" if kind == "map" else AGGREGATES[name]
+
+
+def batch_sql(
+    *,
+    dimensions: Sequence[str],
+    aggregates: Sequence[str],
+    where: Mapping[str, Match],
+    resolution: int,
+    breaks: Sequence[int],
+    table: str = "windows",
+) -> tuple[str, dict[str, Any]]:
+    """The statement of a batch and its parameters.
+
+    Columns: the dimensions, `slot` (1 = first interval), `first_ms`, then `a0`, `a1` ... in the order
+    of `aggregates`.
+    """
+    labels = "".join(f"{d}, " for d in dimensions)
+    sums = "".join(f", {aggregate_sql(a)} AS a{i}" for i, a in enumerate(aggregates))
+    more = where_sql(where)
+    sql = (
+        f"SELECT {labels}arrayCount(b -> b <= toInt64(toUnixTimestamp(t)), {{breaks:Array(Int64)}})"
+        f" AS slot, toInt64(toUnixTimestamp(min(t))) * 1000 AS first_ms{sums} FROM {table}"
+        f" WHERE kind = 0 AND resolution = {resolution // 1000} AND {REVISION}"
+        f" AND {scheme_sql(aggregates)}"
+        " AND t >= fromUnixTimestamp({start:Int64}) AND t < fromUnixTimestamp({end:Int64})"
+        + (f" AND {more}" if more else "")
+        + f" GROUP BY {labels}slot"
+    )
+    seconds = [b // 1000 for b in breaks]
+    return sql, {"breaks": seconds, "start": seconds[0], "end": seconds[-1]}
+
+
+def scheme_sql(aggregates: Sequence[str]) -> str:
+    """Histograms of another law must not be added up."""
+    return f"scheme = {SCHEME}" if any(a.endswith("_hist") for a in aggregates) else "1"
+
+
+def template(rule: Rule) -> str:
+    """The statement that reproduces the value of one series at one step, with its placeholders."""
+    more = where_sql(rule.where)
+    source = (
+        f"FROM windows WHERE kind = 0 AND resolution = {resolution_ms(rule) // 1000} AND {REVISION}"
+        f" AND {SERIES}" + (f" AND {more}" if more else "")
+    )
+    now = f"{source} AND {span(FROM_MS, TO_MS)}"
+    match rule:
+        case Threshold() | Absence():
+            return f"SELECT {METRICS[rule.metric].sql} AS value {now}"
+        case Ratio():
+            bad, whole = METRICS[rule.bad].sql, METRICS[rule.total].sql
+            return f"SELECT ({bad}) / nullIf({whole}, 0) AS value {now}"
+        case Change():
+            return _change(rule, source, now)
+        case Novelty():
+            if rule.dimension in MAP_DIMENSIONS:
+                column = MAP_DIMENSIONS[rule.dimension]
+                return f"SELECT toFloat64(sum({column}[$NEW])) AS value {now}"
+            return f"SELECT toFloat64(sum(n)) AS value {now}"
+        case Budget():
+            return f"SELECT sum(cost_nano_usd) / 1e9 / {rule.amount_usd} AS value {now}"
+        case _:
+            assert_never(rule)
+
+
+def span(start: str, end: str) -> str:
+    """Condition on `t`: start included, end not; both ms, as text."""
+    return f"t >= fromUnixTimestamp(intDiv({start}, 1000)) AND t < fromUnixTimestamp(intDiv({end}, 1000))"
+
+
+def _change(rule: Change, source: str, now: str) -> str:
+    metric = METRICS[rule.metric]
+    seconds = rule.window // 1000
+    counted = aggregate_sql(metric.count)
+    count = f"arraySum(mapValues({counted}))" if metric.count.endswith("_hist") else counted
+    start = f"{FROM_MS} - {rule.baseline // rule.window * rule.window}"
+    pieces = (
+        f"SELECT intDiv(toInt64(toUnixTimestamp(t)) - intDiv({start}, 1000), {seconds}) AS piece,"
+        f" {metric.sql} AS v {source} AND {span(start, FROM_MS)}"
+        f" GROUP BY piece HAVING {count} >= {max(1, rule.min_events)} AND v IS NOT NULL"
+    )
+    return (
+        f"SELECT (SELECT {metric.sql} {now})"
+        f" / (SELECT quantileExactInclusive(0.5)(v) FROM ({pieces})) AS value"
+    )
+
+
+def fill(sql_template: str, *, labels: Mapping[str, str], start_ms: int, end_ms: int) -> str:
+    """The template for one series and window. labels: dimensions of the series and their values."""
+    dimensions = {k: v for k, v in labels.items() if k not in MAP_DIMENSIONS and k != "period"}
+    new = next((v for k, v in labels.items() if k in MAP_DIMENSIONS), "")
+    series = " AND ".join(f"{k} = {quote(v)}" for k, v in sorted(dimensions.items())) or "1"
+    return (
+        sql_template.replace(FROM_MS, str(start_ms))
+        .replace(TO_MS, str(end_ms))
+        .replace("$NEW", quote(new))
+        .replace(SERIES, series)
+    )

@@ -1,0 +1,61 @@
+"""The evaluation log as the engine writes it: contracts.evaluations plus what makes it complete.
+
+Alerts must be a function of this log alone, whatever rule files say by then. So every record
+carries the `Policy` of its rule: what the state machine has to know. A rule that is gone ends with
+one record that says `removed`. Readers of the plain contract ignore both.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from streamgauge.contracts.alerts import Severity
+from streamgauge.contracts.evaluations import EvaluationRecord, Series
+from streamgauge.contracts.records import Label, Lax, Record
+
+
+class LoggedSeries(Series):
+    """One series, with the zone that its value lies in."""
+
+    zone: Literal["breach", "recover", "ok", "unknown"] = Field(
+        description="What it means for the state: conditions.py."
+    )
+
+
+class Policy(Record):
+    """What the state machine must know of a rule. Durations in ms of event time."""
+
+    kind: Label = Field(description="Kind of the rule.")
+    unit: Label = Field(description="Unit of value and thresholds.")
+    for_ms: int = Field(0, description="How long it must breach before it fires.")
+    keep_firing_for_ms: int = Field(0, description="How long it must be well before it resolves.")
+    window_ms: int | None = Field(None, description="Length of the rolling window.")
+    levels: dict[Severity, float] = Field(description="Threshold of each level.")
+    no_data: Literal["keep", "ok", "nodata", "fire"] = Field("keep", description="Mode.")
+    no_data_after_ms: int = Field(3_600_000, description="Patience with a series without value.")
+    dimensions: Annotated[tuple[Label, ...], Lax] = Field(
+        (), description="Names of the labels that tell its series apart."
+    )
+    labels: dict[Label, Label] = Field(default_factory=dict, description="Further labels.")
+    annotations: dict[Label, str] = Field(default_factory=dict, description="Templates.")
+    query: str | None = Field(None, description="SQL template; query.py fills it.")
+    runbook_url: str | None = Field(None, description="What to do.")
+
+    def threshold(self, level: str) -> float | None:
+        """Threshold of a level; None where levels have no number."""
+        return self.levels.get(Severity(level))
+
+    def mildest(self) -> Severity:
+        """The least severe level."""
+        order = (Severity.INFO, Severity.TICKET, Severity.PAGE)
+        return next((s for s in order if s in self.levels), Severity.TICKET)
+
+
+class LoggedEvaluation(EvaluationRecord):
+    """One record of the log."""
+
+    series: Annotated[tuple[LoggedSeries, ...], Lax] = Field(description="All series of the rule.")
+    policy: Policy | None = Field(None, description="None only when the rule is removed.")
+    removed: Label | None = Field(None, description="Why the rule is gone: rule_removed.")

@@ -1,0 +1,79 @@
+"""Settings of the alert engine, from the environment, once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from streamgauge.alerting.policy import RUNBOOK_BASE
+from streamgauge.alerting.rules.loader import DEFAULT_PACK
+from streamgauge.contracts.errors import Misconfigured
+from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.storage.settings import StoreSettings
+
+ClockMode = Literal["live", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Everything the engine needs to know.
+
+    clock_mode: whether broker time may move the clock when nothing comes (live) or events alone
+    (replay). lateness_s: how long an event is awaited. instance: name of this process within its
+    group; two processes of one name fence each other. stall_s: how long a source may hold the clock.
+    no_ticks_s: silence of all writers that raises IngestStalled. max_catch_up_s: in mode live, how
+    much of the past is evaluated after an outage. rules: a file or a folder.
+    """
+
+    kafka: KafkaSettings
+    store: StoreSettings
+    rules: Path = DEFAULT_PACK
+    clock_mode: ClockMode = "live"
+    lateness_s: float = 5.0
+    instance: str = "alerts-1"
+    stall_s: float = 120.0
+    no_ticks_s: float = 60.0
+    max_catch_up_s: float = 3600.0
+    runbook_base: str = RUNBOOK_BASE
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> AlertSettings:
+        """Read the environment; Misconfigured names the variable that is wrong."""
+        mode = env.get("STREAMGAUGE_CLOCK_MODE") or "live"
+        if mode not in ("live", "replay"):
+            raise Misconfigured(
+                f'STREAMGAUGE_CLOCK_MODE is "{mode}"', hint="set it to live or replay"
+            )
+        rules = Path(env.get("STREAMGAUGE_RULES") or DEFAULT_PACK)
+        if not rules.exists():
+            raise Misconfigured(
+                f"STREAMGAUGE_RULES: {rules} does not exist", hint="name a rule file or a folder"
+            )
+        return cls(
+            kafka=KafkaSettings.from_env(env),
+            store=StoreSettings.from_env(env),
+            rules=rules,
+            clock_mode="replay" if mode == "replay" else "live",
+            lateness_s=_seconds(env, "STREAMGAUGE_LATENESS_S", 5.0),
+            instance=env.get("STREAMGAUGE_ALERTS_INSTANCE") or "alerts-1",
+            stall_s=_seconds(env, "STREAMGAUGE_ALERTS_STALL_S", 120.0),
+            no_ticks_s=_seconds(env, "STREAMGAUGE_ALERTS_NO_TICKS_S", 60.0),
+            max_catch_up_s=_seconds(env, "STREAMGAUGE_ALERTS_CATCH_UP_S", 3600.0),
+            runbook_base=env.get("STREAMGAUGE_RUNBOOK_BASE") or RUNBOOK_BASE,
+        )
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise Misconfigured(f'{name} is "{text}"', hint="write seconds as a number, 0 or more")
+    return value

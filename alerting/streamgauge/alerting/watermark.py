@@ -1,0 +1,110 @@
+"""The evaluator's clock: what the ticks of all writers say together.
+
+In: ticks, in the order of the topic, with the broker's append time. Out: per source the time up to
+which everything is stored, how far its open windows reach, and whether something holds it back.
+A partition that no instance has reported for UNHEARD_MS is taken as behind: its owner may be dead
+with events unread. A topic that was made anew replaces its former life. Clocks never go back. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from streamgauge.contracts.ticks import PartitionProgress, Tick, source_clock_ms
+
+UNHEARD_MS = 10_000
+
+
+@dataclass(slots=True)
+class _Seen:
+    progress: PartitionProgress
+    append_ms: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceClock:
+    """State of one source. All ms; None: not known yet.
+
+    watermark_ms: no earlier event is awaited. open_ms: latest event time stored, or broker time in
+    mode live. held: some partition has unread events, or is not heard of. completeness: share of
+    partitions heard of.
+    """
+
+    watermark_ms: int | None
+    open_ms: int | None
+    held: bool
+    completeness: float
+
+
+@dataclass(slots=True)
+class TickBook:
+    """Collects ticks. live: clock mode; lateness_ms: as the writers'."""
+
+    live: bool
+    lateness_ms: int
+    _seen: dict[str, dict[str, _Seen]] = field(default_factory=dict)
+    _newest: dict[str, int] = field(default_factory=dict)
+    _src: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    _clock: dict[str, int] = field(default_factory=dict)
+
+    def absorb(self, tick: Tick, append_ms: int) -> None:
+        """Take in a tick. append_ms: when the broker got it, the trusted clock."""
+        writer = str(tick.writer)
+        seen = self._seen.setdefault(writer, {})
+        self._newest[writer] = max(self._newest.get(writer, 0), append_ms)
+        for key, progress in tick.partitions.items():
+            if not self._current(writer, key, append_ms):
+                continue
+            before = seen.get(key)
+            if before is not None and before.generation > tick.generation:
+                continue  # a zombie's tick
+            seen[key] = _Seen(progress, append_ms, tick.generation)
+
+    def clock(self, source: str) -> SourceClock:
+        """How far a source is."""
+        seen = self._seen.get(source)
+        if not seen:
+            return SourceClock(None, None, False, 0.0)
+        newest = self._newest[source]
+        heard, parts = 0, []
+        for entry in seen.values():
+            silent = newest - entry.append_ms > UNHEARD_MS
+            heard += not silent
+            parts.append(_behind(entry.progress) if silent else entry.progress)
+        live_ms = newest - self.lateness_ms if self.live else None
+        now = source_clock_ms(parts, live_ms=live_ms)
+        before = self._clock.get(source)
+        if now is not None and (before is None or now > before):
+            self._clock[source] = now
+        latest = [p.max_ts for p in parts if p.max_ts is not None]
+        open_ms = max([*latest, *([newest] if self.live else [])], default=None)
+        return SourceClock(
+            self._clock.get(source), open_ms, any(p.lag > 0 for p in parts), heard / len(parts)
+        )
+
+    @property
+    def sources(self) -> list[str]:
+        """Writers heard of, sorted."""
+        return sorted(self._seen)
+
+    def _current(self, writer: str, key: str, append_ms: int) -> bool:
+        """Whether the key is of the topic's present life; a new life throws the old one out."""
+        src, _, _ = key.rpartition("/")
+        topic = src.rpartition("@")[0]
+        known = self._src.get((writer, topic))
+        if known is None or known[0] == src:
+            self._src[writer, topic] = (src, known[1] if known else append_ms)
+            return True
+        if append_ms < known[1]:
+            return False
+        self._src[writer, topic] = (src, append_ms)
+        for old in [k for k in self._seen[writer] if k.startswith(f"{known[0]}/")]:
+            del self._seen[writer][old]
+        return True
+
+
+def _behind(progress: PartitionProgress) -> PartitionProgress:
+    if progress.lag > 0:
+        return progress
+    return progress.model_copy(update={"end_offset": progress.stored_offset + 1})
