@@ -61,6 +61,7 @@ def test_statuses_add_up_to_the_requests_seen(batch: list[ScoredRequest], share:
                     sum(cell.n.values())
                     for key, cell in cells.items()
                     if (key.scorer, key.side, key.name) == (scorer.name, side, metric.name)
+                    and key.resolution_s == 60
                 )
                 assert seen == len(batch)
 

@@ -41,17 +41,18 @@ def judge(
     upto: int,
     settings: DriftSettings,
     window_s: int = 300,
-    past: Mapping[StreamKey, list[Verdict]] | None = None,
+    before: Mapping[StreamKey, list[Verdict]] | None = None,
     first: int = 0,
 ) -> dict[StreamKey, list[Verdict]]:
     """Verdicts of windows first..upto-1, as the closer would come to them."""
     out: dict[StreamKey, list[Verdict]] = defaultdict(list)
-    for key, verdicts in (past or {}).items():
+    for key, verdicts in (before or {}).items():
         out[key] = list(verdicts)
     for i in range(first, upto):
         t = T0 + i * window_s * 1000
         parts = split_segments(series, t_ms=t, settings=settings, window_s=window_s)
-        for v in judge_window(parts, out, t_ms=t, window_s=window_s, settings=settings):
+        past = {key: [v.past for v in verdicts] for key, verdicts in out.items()}
+        for v in judge_window(parts, past, t_ms=t, window_s=window_s, settings=settings):
             out[v.key].append(v)
     return out
 
@@ -150,7 +151,7 @@ def test_going_on_from_stored_verdicts_gives_the_same_verdicts() -> None:
     whole = judge(series, upto=45, settings=DriftSettings())
     for stop in (1, 17, 30):
         half = judge(series, upto=stop, settings=DriftSettings())
-        again = judge(series, upto=45, settings=DriftSettings(), past=half, first=stop)
+        again = judge(series, upto=45, settings=DriftSettings(), before=half, first=stop)
         assert again == whole
 
 

@@ -144,7 +144,8 @@ def test_a_smaller_sample_is_part_of_a_larger_one() -> None:
 def test_weights_undo_the_sender_s_and_our_sampling(runner: ThreadRunner) -> None:
     requests = [request(i, prompt=f"idiot {i}", kept=0.5) for i in range(4000)]
     judged = pipeline(runner, LexicalAbuse(), share=0.5).judge(requests)
-    (cell,) = [c for k, c in cells_of(judged).items() if k.side == "prompt"]
+    cells = cells_of(judged)
+    (cell,) = [c for k, c in cells.items() if k.side == "prompt" and k.resolution_s == 3600]
     scored = cell.n[ScoreStatus.SCORED]
     assert cell.weight_sum == scored * 4 * MICRO
     assert cell.weighted_value_sum == cell.weight_sum  # every one of them is flagged
@@ -155,7 +156,8 @@ def test_numbers_are_scored_even_when_texts_were_sampled_away(runner: ThreadRunn
     requests = [request(1, logprob=-0.5, answer=None, content="sampled_out", kept=0.1)]
     (judged,) = pipeline(runner, Perplexity()).judge(requests)
     assert (judged.status, judged.probability) == (ScoreStatus.SCORED, 1.0)
-    (cell,) = cells_of([judged]).values()
+    cell, *others = cells_of([judged]).values()
+    assert others == [cell, cell]  # 10 s, 60 s, 3600 s
     assert cell.value_sum == 1_648_721  # exp(0.5) = 1.6487213
     assert cell.hits == [0, 0]
     assert cell.histogram == {score_bin(1.6487213, Law.LOG2): 1}
@@ -163,4 +165,6 @@ def test_numbers_are_scored_even_when_texts_were_sampled_away(runner: ThreadRunn
 
 def test_cells_hold_the_requests_window(runner: ThreadRunner) -> None:
     cells = cells_of(pipeline(runner, LexicalAbuse()).judge([request(0), request(60_000)]))
-    assert sorted({k.t_ms for k in cells}) == [T // 60_000 * 60_000, T // 60_000 * 60_000 + 60_000]
+    minute = T // 60_000 * 60_000
+    assert {k.t_ms for k in cells if k.resolution_s == 60} == {minute, minute + 60_000}
+    assert {k.t_ms for k in cells if k.resolution_s == 10} == {T, T + 60_000}

@@ -30,6 +30,7 @@ from streamgauge.stream_processors.drift.statistic import (
     merge,
 )
 from streamgauge.stream_processors.drift.verdict import (
+    Past,
     ReferenceKind,
     SegmentKind,
     SeriesKey,
@@ -86,7 +87,7 @@ def split_segments(
 
 def judge_window(
     series: Mapping[SeriesKey, Series],
-    past: Mapping[StreamKey, Sequence[Verdict]],
+    past: Mapping[StreamKey, Sequence[Past]],
     *,
     t_ms: int,
     window_s: int,
@@ -110,7 +111,7 @@ def judge_window(
 def _judge(
     key: StreamKey,
     windows: Series,
-    past: Sequence[Verdict],
+    past: Sequence[Past],
     *,
     t_ms: int,
     settings: DriftSettings,
@@ -151,12 +152,12 @@ def _judge(
 
 def pick_reference(
     key: StreamKey,
-    past: Sequence[Verdict],
+    past: Sequence[Past],
     *,
     from_ms: int,
     t_ms: int,
     settings: DriftSettings,
-) -> list[Verdict]:
+) -> list[Past]:
     """The earlier windows that the stretch from `from_ms` to the window at `t_ms` is held to."""
     reach = settings.previous_s * 1000
     if key.reference is ReferenceKind.SEASONAL:

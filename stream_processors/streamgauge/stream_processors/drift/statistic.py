@@ -62,7 +62,8 @@ class MovedBin:
 class Comparison:
     """A window against its reference.
 
-    g: G statistic; df: its degrees of freedom, undispersed; tau, scale, nu: the fitted law;
+    g: G statistic; df: its degrees of freedom; tau, scale, nu: the fitted law; dispersion: how much
+    larger G is expected to be than without over-dispersion (1 = not at all);
     p: chance of a G at least as large without drift; z: its normal score, clipped at +-Z_CLIP;
     js: Jensen-Shannon distance, base 2, 0..1; w1_log2: Wasserstein-1 in log2 units, None for
     categories; mean_before/after: from the bins, None for categories or without known values.
@@ -75,6 +76,7 @@ class Comparison:
     tau: float
     scale: float
     nu: float
+    dispersion: float
     p: float
     z: float
     js: float
@@ -224,8 +226,8 @@ def compare(window: Histogram, reference: Sequence[Histogram], *, scheme: int) -
     g = float(g_statistic(now, rest))
     tau, scale, nu = _fit(cells, rest, df)
     p = 1.0
+    phi = 1 + tau * n * n_ref / (n + n_ref)
     if df > 0:
-        phi = 1 + tau * n * n_ref / (n + n_ref)
         p = float(special.fdtrc(nu, len(reference) * nu, g / phi / scale))
     z = float(np.clip(-special.ndtri(p), -Z_CLIP, Z_CLIP))
     numeric = scheme == LOG2_SCHEME
@@ -237,6 +239,7 @@ def compare(window: Histogram, reference: Sequence[Histogram], *, scheme: int) -
         tau=round(tau, 9),
         scale=round(scale, DIGITS),
         nu=round(nu, DIGITS),
+        dispersion=round(phi * scale / max(df, 1), DIGITS),
         p=p,
         z=round(z, DIGITS),
         js=round(js_distance(now, rest), DIGITS),

@@ -59,6 +59,32 @@ class StreamKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What later verdicts of the stream need to know of an earlier one; read back from its row.
+
+    z: None if the stretch was not judged.
+    """
+
+    t_ms: int
+    from_ms: int
+    end_ms: int
+    enough: bool
+    z: float | None
+    state: StreamState
+
+    @property
+    def clean(self) -> bool:
+        """Whether later windows may be compared with this one.
+
+        An alarmed window never is (slow drift would be learnt), nor one at the clip of z: the first
+        window of an alarm is still `quiet`.
+        """
+        if self.state.state in (DriftState.PENDING, DriftState.FIRING):
+            return False
+        return self.z is None or self.z < Z_CLIP
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What was decided when the window starting at `t_ms` closed.
 
@@ -79,17 +105,13 @@ class Verdict:
     comparison: Comparison | None = None
 
     @property
-    def end_ms(self) -> int:
-        """End of the window, exclusive."""
-        return self.t_ms + self.key.window_s * 1000
-
-    @property
-    def clean(self) -> bool:
-        """Whether later windows may be compared with this one.
-
-        An alarmed window never is (slow drift would be learnt), nor one at the clip of z: the first
-        window of an alarm is still `quiet`.
-        """
-        if self.state.state in (DriftState.PENDING, DriftState.FIRING):
-            return False
-        return self.comparison is None or self.comparison.z < Z_CLIP
+    def past(self) -> Past:
+        """What the next verdicts need to know of it."""
+        return Past(
+            t_ms=self.t_ms,
+            from_ms=self.from_ms,
+            end_ms=self.t_ms + self.key.window_s * 1000,
+            enough=self.enough,
+            z=self.comparison.z if self.comparison else None,
+            state=self.state,
+        )

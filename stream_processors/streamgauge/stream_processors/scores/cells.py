@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Final, NamedTuple
 
 from streamgauge.contracts.scores import ScoreStatus
 from streamgauge.stream_processors.scores.pipeline import Judged
-from streamgauge.stream_processors.scores.scorer import Law
+from streamgauge.stream_processors.scores.scorer import Law, ScorerIdentity
+from streamgauge.stream_processors.scores.toxicity.slot import MissingScorer
 
-WINDOW_MS: Final = 60_000
+RESOLUTIONS_S: Final = (10, 60, 3600)
 MICRO: Final = 1_000_000
 BINS: Final = 64
 MAX_LOG2_VALUE: Final = 4095.0
@@ -24,8 +26,9 @@ HITS: Final = (0.5, 0.9)
 
 
 class CellKey(NamedTuple):
-    """Window (start, ms), dimensions of the request, scorer and metric."""
+    """Window (length, start), dimensions of the request, scorer and metric."""
 
+    resolution_s: int
     t_ms: int
     tenant: str
     app: str
@@ -37,8 +40,6 @@ class CellKey(NamedTuple):
     side: str
     scorer: str
     scorer_version: str
-    weights_hash: str
-    engine: str
     name: str
     law: Law
 
@@ -74,14 +75,23 @@ def bounded(value: float, law: Law) -> float:
     return min(max(value, 0.0), 1.0 if law is Law.UNIT else MAX_LOG2_VALUE)
 
 
+def version_of(scorer: ScorerIdentity | MissingScorer) -> str:
+    """Version in rows: with weights, also engine and weights, so that no sum mixes two of them."""
+    if not scorer.weights_hash:
+        return scorer.version
+    return f"{scorer.version}+{scorer.engine}+{scorer.weights_hash[:8]}"
+
+
 def cells_of(judged: Iterable[Judged]) -> dict[CellKey, Cell]:
-    """The cells of these texts: one per metric of the scorer, in the window of the request."""
+    """The cells of these texts: one per metric and resolution, in the request's window."""
     cells: dict[CellKey, Cell] = {}
     for one in judged:
         r = one.request
-        for i, metric in enumerate(one.scorer.metrics):
+        version = version_of(one.scorer)
+        for resolution_s, (i, metric) in product(RESOLUTIONS_S, enumerate(one.scorer.metrics)):
             key = CellKey(
-                r.ts // WINDOW_MS * WINDOW_MS,
+                resolution_s,
+                r.ts // (resolution_s * 1000) * (resolution_s * 1000),
                 r.tenant,
                 r.app,
                 r.env,
@@ -91,9 +101,7 @@ def cells_of(judged: Iterable[Judged]) -> dict[CellKey, Cell]:
                 r.prompt_version,
                 one.side.value,
                 one.scorer.name,
-                one.scorer.version,
-                one.scorer.weights_hash,
-                one.scorer.engine,
+                version,
                 metric.name,
                 metric.law,
             )
