@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from streamgauge.deploy.cli.base import command
+from streamgauge.deploy.cli.base import command, json_option
 
 
 @command(example="streamgauge demo --seed 7\nstreamgauge demo --incidents none")
@@ -16,14 +16,23 @@ from streamgauge.deploy.cli.base import command
 )
 @click.option("--speed", default=60.0, show_default=True, help="Event time per wall time.")
 @click.option("--stay/--no-stay", default=None, help="Stay up afterwards (default: on a terminal).")
+@json_option
 @click.option(
     "--home", type=click.Path(file_okay=False, path_type=Path), help="Folder for runs' data."
 )
-def demo(seed: int, incidents: str, speed: float, home: Path | None, *, stay: bool | None) -> int:
+def demo(
+    seed: int,
+    incidents: str,
+    speed: float,
+    home: Path | None,
+    *,
+    stay: bool | None,
+    as_json: bool,
+) -> int:
     """Replay an hour of real LLM traffic with planted incidents through the whole stack.
 
     Exits 0 only if every planted page-class incident was found and nothing false fired.
     """
     from streamgauge.deploy.demo import main
 
-    return int(main(seed=seed, incidents=incidents, speed=speed, stay=stay, home=home))
+    return main(seed=seed, incidents=incidents, speed=speed, stay=stay, home=home, as_json=as_json)

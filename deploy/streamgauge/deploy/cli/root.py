@@ -10,6 +10,7 @@ import click
 
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.deploy.cli.base import CONTEXT_SETTINGS, LazyGroup
+from streamgauge.deploy.paths import ENV_HOME
 
 _HERE = "streamgauge.deploy.cli"
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -41,6 +42,7 @@ def _root() -> LazyGroup:
             "bad, 2 wrong usage or setting, 3 a service cannot be reached."
         ),
         params=[
+            click.Option(["--home"], help="Data folder; the same as STREAMGAUGE_HOME."),
             click.Option(
                 ["--debug"], is_flag=True, help="Show a traceback with an error. Any position."
             ),
@@ -49,7 +51,7 @@ def _root() -> LazyGroup:
                 callback=_version, help="Show the version.",
             ),
         ],
-        callback=lambda debug: None,
+        callback=_use_home,
     )  # fmt: skip
     root.example = (
         "streamgauge up        # start everything on this machine\n"
@@ -57,6 +59,11 @@ def _root() -> LazyGroup:
         "streamgauge alerts tail"
     )
     return root
+
+
+def _use_home(home: str | None, *, debug: bool) -> None:  # debug was taken out by `run`
+    if home:
+        os.environ[ENV_HOME] = home
 
 
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

@@ -49,7 +49,7 @@ def prepare_home(
         _create(home)
         write_atomic(stamp, json.dumps({"layout": layout}) + "\n")
         return []
-    found = _layout_of(home)
+    found = layout_of(home)
     if found > layout:
         raise Misconfigured(
             f"data folder {home} was written by a newer streamgauge "
@@ -65,7 +65,8 @@ def prepare_home(
     return done
 
 
-def _layout_of(home: Path) -> int:
+def layout_of(home: Path) -> int:
+    """Layout version of a folder that is not empty; Misconfigured if it is not ours."""
     try:
         return int(json.loads((home / "layout.json").read_text())["layout"])
     except FileNotFoundError:

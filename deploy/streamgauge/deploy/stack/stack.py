@@ -178,7 +178,8 @@ class Stack:
             broker = LocalKafka(self.home / "kafka", self.config.kafka_port, progress=self._say)
             self._supervise(KafkaService(broker))
         if self._environ.get(ENV_URL):
-            self._store = StoreSettings.from_env(self._environ)
+            found_store = StoreSettings.from_env(self._environ)
+            self._store = found_store.with_database(self.config.database)
             self.state.store_external = True
         else:
             self._supervise(

@@ -159,4 +159,14 @@ def _disk(home: Path) -> tuple[DiskRow, ...]:
 
 def drift_windows(context: Context) -> tuple[int, int] | None:
     """(windows seen, windows needed) of the drift detector; None if it cannot be told."""
-    return None
+    from streamgauge.deploy.sql import ask_rows
+    from streamgauge.stream_processors.drift.settings import DriftSettings
+
+    try:
+        needed = DriftSettings.from_env(context.env).min_windows
+        query = "SELECT uniqExact(t) FROM histograms WHERE kind = 0"
+        rows = ask_rows(context.store(reader=True), query, timeout_s=5).rows
+    except StreamgaugeError:
+        return None
+    seen = int(rows[0][0]) if rows else 0
+    return min(seen, needed), needed

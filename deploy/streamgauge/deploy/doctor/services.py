@@ -1,0 +1,142 @@
+"""Checks of the services: stack, Kafka and topics, store and schema, clocks, rules, prices."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from streamgauge.contracts.clock import Clock
+from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
+from streamgauge.contracts.topics import REGISTRY
+from streamgauge.deploy.context import Context
+from streamgauge.deploy.doctor.model import Finding, Level
+from streamgauge.deploy.stack.plan import ENV_RULES
+
+MAX_SKEW_MS = 5_000
+SANE_FROM_MS = 1_735_689_600_000  # 2025-01-01: no machine that runs this is older
+
+
+def stack(context: Context, _clock: Clock) -> Iterator[Finding]:
+    """The stack of this data folder."""
+    state = context.stack
+    if state is None:
+        yield Finding("stack", Level.WARN, f"none runs on {context.home}", "streamgauge up")
+        return
+    bad = [p for p in state.processes.values() if p.state not in ("up", "missing")]
+    for process in bad:
+        yield Finding(
+            process.name, Level.BAD, f"{process.state}: {process.note}", f"see {process.log}"
+        )
+    often = [p for p in state.processes.values() if p.restarts >= 3 and p not in bad]
+    for process in often:
+        yield Finding(
+            process.name,
+            Level.WARN,
+            f"was restarted {process.restarts} times, last: {process.note}",
+            f"see {process.log}",
+        )
+    if not bad:
+        yield Finding("stack", Level.OK, f"{state.state}, {len(state.processes)} processes")
+
+
+def kafka(context: Context, _clock: Clock) -> Iterator[Finding]:
+    """The broker and the registry's topics."""
+    from streamgauge.deploy.topics import check_topics
+
+    try:
+        settings = context.kafka()
+    except Misconfigured as error:
+        yield Finding("kafka", Level.WARN, error.message, error.hint)
+        return
+    problems = check_topics(settings, partitions=None)
+    for problem in problems:
+        yield Finding("topic", Level.BAD, f"{problem.topic} {problem.what}", problem.mend)
+    if not problems:
+        seen = f"{settings.bootstrap} answers, {len(REGISTRY)} topics are right"
+        yield Finding("kafka", Level.OK, seen)
+
+
+def store(context: Context, _clock: Clock) -> Iterator[Finding]:
+    """The store and its schema."""
+    from streamgauge.storage.migrate import check
+
+    try:
+        settings = context.store()
+    except Misconfigured as error:
+        yield Finding("store", Level.WARN, error.message, error.hint)
+        return
+    problems = check(settings)
+    for problem in problems:
+        yield Finding("schema", Level.BAD, str(problem), "streamgauge store migrate")
+    if not problems:
+        yield Finding("store", Level.OK, f"{settings.url} answers, schema is right")
+
+
+def clock_skew(context: Context, clock: Clock) -> Iterator[Finding]:
+    """This machine's clock, against the store's if there is one."""
+    before = clock.now_ms()
+    if before < SANE_FROM_MS:
+        yield Finding("clock", Level.BAD, f"it is {before} ms since 1970", "set the clock (NTP)")
+        return
+    try:
+        settings = context.store(reader=True)
+    except Misconfigured:
+        yield Finding("clock", Level.OK, "plausible; no store to compare with")
+        return
+    from streamgauge.deploy.sql import ask_rows
+
+    try:
+        rows = ask_rows(settings, "SELECT toUnixTimestamp64Milli(now64(3))", timeout_s=10).rows
+    except StreamgaugeError:
+        return  # the store's own check says so
+    theirs = int(rows[0][0])
+    after = clock.now_ms()
+    skew = 0 if before <= theirs <= after else min(abs(theirs - before), abs(theirs - after))
+    if skew > MAX_SKEW_MS:
+        yield Finding(
+            "clock", Level.BAD, f"{skew / 1000:.1f} s apart from the store's",
+            "set both clocks by NTP: events in the future are refused",
+        )  # fmt: skip
+    else:
+        yield Finding("clock", Level.OK, f"within {max(skew, after - before)} ms of the store's")
+
+
+def rules(context: Context, _clock: Clock) -> Iterator[Finding]:
+    """The rule files that the alert engine reads."""
+    from streamgauge.alerting.rules.loader import DEFAULT_PACK, read
+
+    named = os.environ.get(ENV_RULES) or (context.stack.rules if context.stack else "")
+    found, problems = read(named or DEFAULT_PACK)
+    for problem in problems:
+        yield Finding("rule", Level.BAD, str(problem), "streamgauge rules check")
+    if not problems:
+        seen = f"{len(found.rules)} in {named or 'the shipped pack'}"
+        yield Finding("rules", Level.OK, seen)
+
+
+def prices(_context: Context, _clock: Clock) -> Iterator[Finding]:
+    """The price book: without it every cost is NULL."""
+    from streamgauge.stream_processors.metrics.pricing import PriceBook
+
+    yield Finding("prices", Level.OK, PriceBook().version)
+
+
+def weights(_context: Context, _clock: Clock) -> Iterator[Finding]:
+    """The toxicity model's weights."""
+    bundle = os.environ.get("STREAMGAUGE_DETOXIFY_BUNDLE")
+    if not bundle:
+        yield Finding(
+            "weights",
+            Level.WARN,
+            "no Detoxify weights: toxicity is NULL, status no_scorer",
+            "set STREAMGAUGE_DETOXIFY_BUNDLE to a bundle; the lexical scorer works without",
+        )
+    elif not os.path.isdir(bundle):
+        yield Finding(
+            "weights",
+            Level.BAD,
+            f"STREAMGAUGE_DETOXIFY_BUNDLE={bundle} is no folder",
+            "name the folder of the bundle, or unset it",
+        )
+    else:
+        yield Finding("weights", Level.OK, f"bundle {bundle}")
