@@ -61,21 +61,24 @@ class Sender:
         self.topic = kafka.topic(EVENTS)
         self.counts = Counts()
         self._seq = 0
-        self._producer = Producer(
-            kafka.librdkafka(
-                client_id=producer_id,
-                enable_idempotence=True,
-                acks="all",
-                compression_type="zstd",
-                partitioner="murmur2_random",
-                linger_ms=5,
-                batch_size=1_000_000,
-                queue_buffering_max_kbytes=65_536,
-                message_timeout_ms=120_000,
-                log_level=3,  # errors; that a broker is asked again is no news
-            ),
-            logger=log,
+        config = kafka.librdkafka(
+            client_id=producer_id,
+            enable_idempotence=True,
+            acks="all",
+            compression_type="zstd",
+            partitioner="murmur2_random",
+            linger_ms=5,
+            batch_size=1_000_000,
+            queue_buffering_max_kbytes=65_536,
+            message_timeout_ms=120_000,
         )
+        config["log_level"] = 3  # errors; that a broker is asked again is no news
+        try:
+            self._producer = Producer(config, logger=log)
+        except KafkaException as e:
+            raise Misconfigured(
+                f"Kafka settings: {_reason(e)}", hint="STREAMGAUGE_KAFKA_* are librdkafka's names"
+            ) from None
         self.partitions = self._partitions()
 
     def send(self, event: Event) -> None:
@@ -152,6 +155,10 @@ class Sender:
             except BufferError:
                 self._producer.poll(0.1)  # delivery reports make room
             except KafkaException as e:
+                if e.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:  # this one, not the rest
+                    self.counts.produced += 1
+                    self._on_delivery(e.args[0], None)
+                    return
                 raise Unreachable(
                     f"Kafka at {self._kafka.bootstrap} takes no more messages: {_reason(e)}"
                 ) from None
@@ -159,7 +166,7 @@ class Sender:
         self.counts.bytes += len(value)
         self._producer.poll(0)
 
-    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, _: Message | None) -> None:
         if error is None:
             self.counts.delivered += 1
             return

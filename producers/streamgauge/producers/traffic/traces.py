@@ -20,7 +20,8 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -97,19 +98,22 @@ def shipped_trace(name: Format) -> Path:
     return path
 
 
-def open_text(path: Path) -> io.TextIOBase:
+@contextmanager
+def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
     """A text file, plain or gzip by its first bytes; Misconfigured if it cannot be opened."""
     try:
         raw = path.open("rb")
     except OSError as e:
         raise Misconfigured(f"cannot read {path}: {e.strerror or e}") from None
-    gzipped = raw.read(2) == b"\x1f\x8b"
-    raw.seek(0)
-    stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
-    return io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    with raw:
+        gzipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
+        with io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
+            yield text
 
 
-def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+def lines_of(path: Path) -> Generator[tuple[int, str], None, None]:
     """(line number from 1, line without its end) of a text file; BadInput if it is no text."""
     number = 0
     with open_text(path) as stream:
@@ -134,7 +138,8 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 
 def detect(path: Path) -> Format:
     """The format of a file by its first line; BadInput if it is none that we know."""
-    first = next((line for _, line in lines_of(path)), "").lstrip("\ufeff")
+    with closing(lines_of(path)) as lines:
+        first = next(lines, (1, ""))[1].lstrip("\ufeff")
     columns = [c.strip() for c in first.split(",")]
     if columns == AZURE_COLUMNS:
         return Format.AZURE
