@@ -10,6 +10,7 @@ The valid ones are drawn from the JSON Schemas, so a new field is drawn without 
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -116,7 +117,7 @@ def _mutate(draw: st.DrawFn, event: Fields) -> None:
         if not inner or draw(st.booleans()):
             break
         target = draw(st.sampled_from(inner))
-    value = draw(st.sampled_from(HOSTILE_VALUES))
+    value = copy.deepcopy(draw(st.sampled_from(HOSTILE_VALUES)))
     if isinstance(target, list):
         target[draw(st.integers(0, len(target) - 1))] = value
         return

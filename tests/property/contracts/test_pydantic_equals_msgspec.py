@@ -55,7 +55,7 @@ def outcome(decoded: msgspec.Struct | Refusal) -> Any:
     return plain(decoded)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(raw_events())
 def test_valid_events_are_taken_by_both_with_the_same_values(raw: bytes) -> None:
     expected = by_reference(raw)
@@ -63,7 +63,7 @@ def test_valid_events_are_taken_by_both_with_the_same_values(raw: bytes) -> None
     assert outcome(decode_event(raw)) == expected
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(hostile_raw())
 @example(PLAIN.replace(b'"target_id":"r",', b""))
 @example(PLAIN.replace(b',"value":1', b""))
