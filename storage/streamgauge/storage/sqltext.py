@@ -156,9 +156,7 @@ def parse_insert(sql: bytes) -> Insert | None:
             at = name.end
             rest = re.match(rb"[ \t]*(?:\r?\n)?", sql[at : at + 64])
             at += rest.end() if rest else 0
-            return Insert(
-                database, table, sql[: token.start], name.text.decode(), at, input_call
-            )
+            return Insert(database, table, sql[: token.start], name.text.decode(), at, input_call)
         window = [*window[-2:], token]
         token = next(stream, None)
     return None

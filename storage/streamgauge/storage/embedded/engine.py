@@ -69,9 +69,7 @@ class Handle:
             result = self._connection.query(sql, output, params=dict(params or {}))
         except (RuntimeError, TypeError) as error:
             raise EngineError.from_engine(str(error)) from None
-        return Answer(
-            result.bytes(), result.rows_read(), result.rows_written(), result.elapsed()
-        )
+        return Answer(result.bytes(), result.rows_read(), result.rows_written(), result.elapsed())
 
     def stream(
         self, sql: bytes, output: str, params: Mapping[str, str] | None = None
@@ -121,7 +119,7 @@ class Handle:
             try:
                 connection.insert_cancel(inserter)
             except RuntimeError:
-                pass  # noqa: SIM105 already ended by its error
+                pass
             raise EngineError.from_engine(str(error)) from None
         return Answer(b"", 0, done.rows_written(), done.elapsed())
 
@@ -147,7 +145,10 @@ class Handle:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -183,7 +184,9 @@ class Engine:
         """Cancel the statement that carries this log_comment."""
         with self.handle() as handle:
             handle.run(
-                b"KILL QUERY WHERE Settings['log_comment'] = " + quote_string(tag).encode() + b" ASYNC"
+                b"KILL QUERY WHERE Settings['log_comment'] = "
+                + quote_string(tag).encode()
+                + b" ASYNC"
             )
 
     def close(self) -> None:

@@ -13,10 +13,8 @@ import json
 
 from streamgauge.storage.embedded.engine import Handle
 from streamgauge.storage.embedded.errors import BAD_ARGUMENTS, REFUSED_BY_GUARD, EngineError
+from streamgauge.storage.handshake import EXPECT_HEADER, REFUSED_MESSAGE
 from streamgauge.storage.sqltext import quote_name, quote_string
-
-EXPECT_HEADER = "X-Streamgauge-Expect"
-REFUSED_MESSAGE = "streamgauge: refused: the stored position is not the expected one"
 
 
 def parse_expectation(text: str) -> dict[str, int]:

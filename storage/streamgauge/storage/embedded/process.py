@@ -105,7 +105,9 @@ class EmbeddedStore:
                 message = said.splitlines()[-1] if said else f"exit code {code}"
                 if code == Misconfigured.exit_code:
                     raise Misconfigured(message.removeprefix("streamgauge store: "))
-                raise Unreachable(f"the store ended at its start: {message}", hint=f"see {self._log}")
+                raise Unreachable(
+                    f"the store ended at its start: {message}", hint=f"see {self._log}"
+                )
             if self._clock.monotonic() > deadline:
                 self.kill()
                 raise Unreachable(

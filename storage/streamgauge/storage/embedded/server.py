@@ -36,11 +36,12 @@ from streamgauge.storage.embedded.errors import (
 )
 from streamgauge.storage.embedded.policy import Account, Accounts
 from streamgauge.storage.embedded.sessions import Sessions
+from streamgauge.storage.handshake import EXPECT_HEADER, STORE_HEADER, STORE_NAME
 from streamgauge.storage.sqltext import parse_insert
 
-STORE_HEADER = "X-Streamgauge-Store"
-STORE_NAME = "embedded/1"
-_KILL = re.compile(rb"\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'([^'\\]*)'\s*(A?SYNC)?\s*;?\s*", re.I)
+_KILL = re.compile(
+    rb"\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'([^'\\]*)'\s*(A?SYNC)?\s*;?\s*", re.I
+)
 _TYPES = {
     "tabseparated": "text/tab-separated-values; charset=UTF-8",
     "csv": "text/csv; charset=UTF-8; header=absent",
@@ -140,7 +141,7 @@ class Server:
             raise EngineError.of(BAD_ARGUMENTS, "empty query")
         tag = f"{uuid.uuid4()}"
         work = statements.Work(account, ask, text, tag, request.method != "POST")
-        if (expect := request.headers.get(guard.EXPECT_HEADER)) is not None:
+        if (expect := request.headers.get(EXPECT_HEADER)) is not None:
             work.expected = guard.parse_expectation(expect)
         work.insert = parse_insert(text)
         if work.insert is not None:
@@ -148,7 +149,7 @@ class Server:
             work.text = b""
             return await self._insert(request, work)
         if work.expected is not None:
-            raise EngineError.of(BAD_ARGUMENTS, f"{guard.EXPECT_HEADER} goes with INSERT .. FORMAT")
+            raise EngineError.of(BAD_ARGUMENTS, f"{EXPECT_HEADER} goes with INSERT .. FORMAT")
         if (kill := _KILL.fullmatch(text)) and not account.readonly:
             found = self._running.get(kill.group(1).decode("utf-8", "replace"))
             if found is not None:

@@ -29,15 +29,49 @@ else:
 
 # Parameters that are not settings of the engine.
 _OURS = frozenset(
-    "query database default_format user password query_id session_id session_timeout session_check"
-    " compress decompress enable_http_compression wait_end_of_query buffer_size quota_key role"
-    " stacktrace add_http_cors_header send_progress_in_http_headers client_protocol_version"
-    " http_headers_progress_interval_ms log_comment readonly".split()
+    [
+        "query",
+        "database",
+        "default_format",
+        "user",
+        "password",
+        "query_id",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "compress",
+        "decompress",
+        "enable_http_compression",
+        "wait_end_of_query",
+        "buffer_size",
+        "quota_key",
+        "role",
+        "stacktrace",
+        "add_http_cors_header",
+        "send_progress_in_http_headers",
+        "client_protocol_version",
+        "http_headers_progress_interval_ms",
+        "log_comment",
+        "readonly",
+    ]
 )
 # Blocks of these formats can be sent one after the other.
 STREAMABLE = frozenset(
-    "native tabseparated tsv tabseparatedraw tsvraw csv rowbinary jsoneachrow ndjson jsonlines"
-    " jsoncompacteachrow values lineasstring".split()
+    [
+        "native",
+        "tabseparated",
+        "tsv",
+        "tabseparatedraw",
+        "tsvraw",
+        "csv",
+        "rowbinary",
+        "jsoneachrow",
+        "ndjson",
+        "jsonlines",
+        "jsoncompacteachrow",
+        "values",
+        "lineasstring",
+    ]
 )
 
 

@@ -1,0 +1,143 @@
+"""One flush of one sink table, as the bytes of one INSERT.
+
+A block holds the data rows (kind 0) and one marker row (kind 1) whose `next` says up to where the
+source partitions are in it. Data and position are stored together or not at all.
+In: rows, positions. Out: a Block that can be sent again, byte for byte. Not here: sending (writer.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from streamgauge.storage.tables import TABLES, TableSpec
+
+MAX_ROWS = 1_000_000
+"""An INSERT is atomic for one engine block; more rows than this would be two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """An INSERT in waiting.
+
+    expected: what must be stored now for each of the partitions. next: what is stored after it.
+    body: an Arrow IPC stream of one record batch. token: hash of all of that.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    rows: int
+    expected: Mapping[str, int]
+    next: Mapping[str, int]
+    body: bytes = field(repr=False)
+    token: str
+
+
+def build_block(
+    table: str,
+    data: pa.Table | pa.RecordBatch,
+    *,
+    written_on: date,
+    expected: Mapping[str, int],
+    next: Mapping[str, int],
+) -> Block:
+    """Block of these rows and one marker.
+
+    data: columns of `TABLES[table].data`; columns left out get the table's default; no rows make a
+    bare marker. Types are cast when nothing is lost. expected: position stored now for each source
+    partition named, 0 = never stored. next: position after this block, for the same partitions.
+    ValueError: unknown column or table, other partitions in `next` than in `expected`, a position
+    that goes back, too many rows. pa.ArrowInvalid: a value that does not fit its column.
+    """
+    spec = TABLES.get(table)
+    if spec is None:
+        raise ValueError(f"{table!r} is no sink table; there are {', '.join(sorted(TABLES))}")
+    if set(expected) != set(next) or any(next[key] < expected[key] for key in expected):
+        raise ValueError(f"{table}: next {dict(next)} does not follow expected {dict(expected)}")
+    if data.num_rows > MAX_ROWS:
+        raise ValueError(f"{table}: {data.num_rows} rows in one block, at most {MAX_ROWS}")
+    rows = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
+    marker = {"block": _digest(table, expected, next, b"")}
+    columns, names = [], []
+    for column in spec.schema:
+        if column.name == "kind":
+            array = pa.array([0] * rows.num_rows + [1], column.type)
+        elif column.name == "written_on":
+            array = pa.array([written_on] * (rows.num_rows + 1), column.type)
+        elif column.name == "next":
+            position = [sorted(next.items())]
+            array = pa.array([[]] * rows.num_rows + position, column.type)
+        elif column.name in rows.column_names or column.name in marker:
+            array = _with_marker(rows, column, marker.get(column.name))
+        else:
+            continue
+        columns.append(array)
+        names.append(column.name)
+    if unknown := set(rows.column_names) - set(names):
+        raise ValueError(f"{table}: unknown columns {', '.join(sorted(unknown))}")
+    body = _stream(pa.RecordBatch.from_arrays(columns, names))
+    return Block(
+        table=table,
+        columns=tuple(names),
+        rows=rows.num_rows,
+        expected=dict(expected),
+        next=dict(next),
+        body=body,
+        token=_digest(table, expected, next, body),
+    )
+
+
+def empty(spec: TableSpec) -> pa.Table:
+    """No rows, for a bare marker."""
+    return pa.table({}, schema=pa.schema([]))
+
+
+def _with_marker(rows: pa.Table, column: pa.Field, marker: str | None) -> pa.Array:
+    if column.name not in rows.column_names:
+        return pa.array([""] * rows.num_rows + [marker], column.type)
+    found = rows.column(column.name)
+    wanted = column.type
+    if pa.types.is_dictionary(found.type) and found.type.value_type == wanted:
+        wanted = found.type
+    elif found.type != wanted:
+        found = found.cast(wanted)
+    last = pa.array([_default(column.type) if marker is None else marker], column.type)
+    both = pa.chunked_array([*found.chunks, last.cast(wanted)], wanted)
+    if pa.types.is_dictionary(wanted):
+        both = both.unify_dictionaries()  # the engine wants unique values
+    combined = both.combine_chunks()
+    if isinstance(combined, pa.ChunkedArray):  # older pyarrow gives one chunk
+        combined = combined.chunk(0)
+    if not column.nullable and combined.null_count:
+        combined = combined.fill_null(_default(column.type))
+    return combined
+
+
+def _default(kind: pa.DataType) -> Any:
+    if pa.types.is_string(kind):
+        return ""
+    if pa.types.is_map(kind) or pa.types.is_list(kind):
+        return []
+    if pa.types.is_struct(kind):
+        return {f.name: _default(f.type) for f in kind}
+    if pa.types.is_boolean(kind):
+        return False
+    return 0
+
+
+def _stream(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as out:
+        out.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def _digest(table: str, expected: Mapping[str, int], next_: Mapping[str, int], body: bytes) -> str:
+    head = json.dumps([table, sorted(expected.items()), sorted(next_.items())])
+    return hashlib.sha256(head.encode() + b"\n" + body).hexdigest()[:32]
