@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from streamgauge.contracts.errors import BadInput, Misconfigured
+from streamgauge.contracts.events import LlmRequest, parse_event
 from streamgauge.producers.traffic import traces
+from streamgauge.producers.traffic.model import events_for
 from streamgauge.producers.traffic.traces import Format, TraceRow, read_trace, shipped_trace
 
+# Beside the project, if it is there: traces that may not be shipped.
+FOLDER = Path(os.environ.get("STREAMGAUGE_TEST_TRACES", Path(__file__).parents[4] / "shared/data"))
+ALIBABA = FOLDER / "alibaba_genai_lora_requests_first_half.csv.gz"
 ALIBABA_HEADING = ",".join(traces.ALIBABA_COLUMNS)
 
 
@@ -65,6 +73,19 @@ def test_alibaba_rows_keep_run_time_status_tenant_and_model(tmp_path: Path) -> N
     )  # fmt: skip
     assert (failed.status, failed.error_type, failed.input_chars) == ("error", "failed", None)
     assert (pending.status, pending.model) == ("cancelled", "unknown")
+
+
+@pytest.mark.traces
+@pytest.mark.skipif(not ALIBABA.exists(), reason="the Alibaba trace may not be shipped")
+def test_alibaba_trace_is_read_whole() -> None:
+    rows = list(read_trace(ALIBABA))
+    assert len(rows) == 13_411
+    assert Counter(r.status for r in rows) == {"ok": 13_171, "error": 231, "cancelled": 9}
+    assert len({r.tenant for r in rows}) == 2_283
+    events = list(events_for(rows, 1, source="alibaba"))
+    assert sum(e["duration_ms"] for e in events) == sum(r.duration_ms or 0 for r in rows)
+    for event in events[::50]:
+        assert isinstance(parse_event(json.dumps(event).encode()), LlmRequest)
 
 
 def test_damaged_shipped_trace_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def stop_on_interrupt(stop: threading.Event) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
 
 
 @dataclass(slots=True)

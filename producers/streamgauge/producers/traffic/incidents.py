@@ -148,7 +148,7 @@ def _place(rng: random.Random, kind: Kind, app: str, earliest: int, end_ms: int)
         latest = end_ms - END_MARGIN_MS - length
         start = earliest + int(rng.random() * (latest - earliest))
         stop = start + length
-    else:  # to the end, and past it: no call of the app after the start is as it was
+    else:  # to the end
         latest = end_ms - SILENCE_MS
         start = earliest + int(rng.random() * (latest - earliest))
         stop = end_ms + 1
@@ -245,11 +245,11 @@ def _cost(event: Event, incident: Incident, rng: random.Random) -> Event:
 
 
 def _silence(event: Event, incident: Incident, rng: random.Random) -> Event | None:
-    return None if incident.covers(event["ts"]) else event
+    return None if event["ts"] >= incident.start_ms else event  # to the end, whenever that is
 
 
 def _unknown_model(event: Event, incident: Incident, rng: random.Random) -> Event:
-    if incident.covers(event["ts"]) and rng.random() < incident.params["share"]:
+    if event["ts"] >= incident.start_ms and rng.random() < incident.params["share"]:
         event["model"] = event["response_model"] = UNKNOWN_MODEL
         event.pop("system_fingerprint", None)
     return event

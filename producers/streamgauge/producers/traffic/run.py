@@ -94,9 +94,10 @@ def replay(
     plan = planting.plan_incidents(seed, first + shift, last + shift, APPS, kinds)
     if truth is not None:
         planting.write_truth(truth, plan, seed)
+    events = list(planting.apply_incidents(events, plan, seed, run=run))
     traffic = Traffic(name, run, seed, shift, tuple(plan), total=len(events), end_ms=last + shift)
     items = with_heartbeats(
-        planting.apply_incidents(events, plan, seed, run=run),
+        events,
         tail_ms=int(tail_s * 1000),
         every_ms=heartbeat_every(last - first),
     )
