@@ -14,14 +14,20 @@ from collections.abc import Mapping
 SCHEME = 1
 GAMMA = 101 / 99
 ZERO_BUCKET = -32768
+MIN_BUCKET = -32767
+MAX_BUCKET = 32767
 LN_GAMMA = math.log(GAMMA)
 
 
 def bucket(x: float) -> int:
-    """Bucket of a value; any finite float fits in Int16."""
+    """Bucket of a finite value, as an Int16.
+
+    Values below 1e-284 and above 4e284 share the outermost buckets: they are no measurements, but
+    a hostile event may hold them (5e-324 is a float, and its logarithm would not fit).
+    """
     if x <= 0:
         return ZERO_BUCKET
-    return math.ceil(math.log(x) / LN_GAMMA)
+    return min(max(math.ceil(math.log(x) / LN_GAMMA), MIN_BUCKET), MAX_BUCKET)
 
 
 def value(i: int) -> float:
