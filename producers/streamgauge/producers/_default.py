@@ -8,13 +8,13 @@ from typing import Unpack
 from streamgauge.producers._calls import Call
 from streamgauge.producers._client import FLUSH_TIMEOUT_S, Client
 from streamgauge.producers._counts import Stats
-from streamgauge.producers._guard import Notices, never_raises, swallowed
+from streamgauge.producers._guard import Notices, never_raises
 from streamgauge.producers._settings import ClientOptions
 from streamgauge.producers._shapes import FeedbackFields, OpenCallFields, RequestFields
 
 _off = Client(enabled=False)
 _current = _off
-_missing: Notices = swallowed()
+_missing = Notices()
 
 
 def init(**options: Unpack[ClientOptions]) -> Client:
@@ -41,8 +41,9 @@ def swap(new: Client) -> Client:
 
 def client() -> Client:
     """The process's client; one that is off before `init`."""
-    if _current is _off:
+    if _current is _off and not _missing.counts().get("not_initialised"):
         _missing.note("not_initialised")
+        _missing.report()
     return _current
 
 

@@ -188,7 +188,7 @@ REQUEST: Final[Mapping[str, Cleaner]] = {
     "cost_nano_usd": cost,
     **dict.fromkeys(("temperature", "top_p", "logprob_mean", "logprob_min"), real),
     "seed": int64,
-    "directive_revision": int64,
+    "directive_revision": integer(0, bounds.MAX_INT64),
     "tools": rows(
         bounds.MAX_TOOLS,
         {

@@ -41,7 +41,7 @@ class Pipe:
         self.open_calls = OpenCalls()
         self.notices = Notices()
         self.closed = False
-        self._settings = settings
+        self._swallowed_before = swallowed().counts()
         self._clock = clock
         self._numbers = itertools.count(1)
         self._buffer: Buffer[Entry] = Buffer(
@@ -72,6 +72,7 @@ class Pipe:
             notices=self.notices,
             clock=clock,
             heartbeat_s=settings.heartbeat_s,
+            problems=self.problems,
             next_id=self.next_id,
             on_start=_process.in_worker_started,
         )
@@ -130,11 +131,18 @@ class Pipe:
             self._worker.close(timeout_s)
         return self._worker.waiting
 
-    def stats(self) -> Stats:
-        """Counters and gauges now."""
+    def problems(self) -> dict[str, int]:
+        """Problems by kind; faults caught at the rim are those of all clients since this began."""
         problems = self.notices.counts()
         for kind, n in swallowed().counts().items():
-            problems[kind] = problems.get(kind, 0) + n
+            if n > self._swallowed_before.get(kind, 0):
+                more = n - self._swallowed_before.get(kind, 0)
+                problems[kind] = problems.get(kind, 0) + more
+        return problems
+
+    def stats(self) -> Stats:
+        """Counters and gauges now."""
+        problems = self.problems()
         return Stats(
             enabled=True,
             producer_id=self.producer_id,

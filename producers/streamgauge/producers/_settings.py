@@ -151,7 +151,7 @@ def _mask(value: object) -> Mask | None:
 
 def _tags(value: object) -> dict[str, str]:
     if isinstance(value, str):  # STREAMGAUGE_TAGS=zone=eu,tier=gold
-        value = dict(pair.split("=", 1) for pair in value.split(",") if pair.strip())
+        value = dict(pair.strip().split("=", 1) for pair in value.split(",") if pair.strip())
     try:
         return clean_tags(freeze(value))
     except UnfitError:

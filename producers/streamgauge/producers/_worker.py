@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -19,7 +19,7 @@ from streamgauge.contracts.clock import Clock
 from streamgauge.producers._buffer import Buffer
 from streamgauge.producers._build import Builder, Entry, InvalidEventError
 from streamgauge.producers._counts import Drop
-from streamgauge.producers._guard import Notices
+from streamgauge.producers._guard import Notices, swallowed
 from streamgauge.producers._open_calls import OpenCalls
 from streamgauge.producers._sender import Sender
 
@@ -64,6 +64,7 @@ class Worker:
         notices: Notices,
         clock: Clock,
         heartbeat_s: float,
+        problems: Callable[[], Mapping[str, int]],
         next_id: Callable[[], str],
         on_start: Callable[[], None],
     ) -> None:
@@ -76,6 +77,7 @@ class Worker:
         self._notices = notices
         self._clock = clock
         self._heartbeat_s = heartbeat_s
+        self._problems = problems
         self._next_id = next_id
         self._on_start = on_start
         self._inbox: SimpleQueue[_Flush | _Close] = SimpleQueue()
@@ -154,6 +156,7 @@ class Worker:
         if time.monotonic() >= self._next_beat and not self._sender.holds:
             self._beat()
         self._notices.report()
+        swallowed().report()
         return self._deadline is not None and self._finished()
 
     def _wait(self) -> None:
@@ -231,7 +234,7 @@ class Worker:
             "sent": self._sender.sent,
             "dropped": self.dropped(),
             "spooled": 0,
-            "errors": sum(self._notices.counts().values()),
+            "errors": sum(self._problems().values()),
             "queue_events": self.waiting + 1,
             "queue_bytes": self._buffer.waiting_bytes + self._sender.waiting_bytes,
             "last_seq": self._sender.last_seq + 1,
