@@ -14,7 +14,6 @@ MAX_EVENT_BYTES = 65_536
 # Event time, milliseconds since the epoch. FUTURE_MS is counted from Kafka's append time.
 TS_MIN_MS = 1_420_070_400_000  # 2015-01-01T00:00:00Z
 FUTURE_MS = 60_000
-MAX_TS_MS = 4_102_444_800_000  # 2100-01-01T00:00:00Z: schema bound; append time is the real one
 
 # Quantities.
 MAX_DURATION_MS = 86_400_000
