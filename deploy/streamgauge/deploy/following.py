@@ -20,7 +20,7 @@ from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import TopicSpec
 
-CONNECT_S = 10.0
+CONNECT_S = 5.0
 
 
 def follow(

@@ -18,15 +18,19 @@ def store() -> None:
 @home_option
 @click.option("--cluster", help="Name of a ClickHouse cluster: ON CLUSTER and replicated tables.")
 @click.option("--dry-run", is_flag=True, help="Print what would be run.")
-def _migrate(home: Path | None, cluster: str | None, *, dry_run: bool) -> None:
+@click.option("--heavy", is_flag=True, help="Also those that rewrite data and take long.")
+def _migrate(home: Path | None, cluster: str | None, *, dry_run: bool, heavy: bool) -> None:
     """Apply the migrations that the store does not have yet."""
     from streamgauge.storage.migrate import migrate
 
     settings = find_context(home).store()
-    applied = migrate(settings, cluster=cluster, dry_run=dry_run)
+    applied = migrate(settings, cluster=cluster, dry_run=dry_run, heavy=heavy)
     for one in applied:
-        answer(str(one))
-    say(f"{len(applied)} migrations {'would be ' if dry_run else ''}applied at {settings.url}")
+        if dry_run:
+            answer(f"-- {one.version:04} {one.name}, statement {one.statement}\n{one.sql};\n")
+        else:
+            answer(f"{one.version:04} {one.name}, statement {one.statement}")
+    say(f"{len(applied)} statements {'would be run' if dry_run else 'run'} at {settings.url}")
 
 
 @store.command("check")
@@ -38,7 +42,7 @@ def _check(home: Path | None) -> int:
     settings = find_context(home).store()
     problems = check(settings)
     for problem in problems:
-        answer(str(problem))
+        answer(f"{problem.kind}: {problem.message}")
     if not problems:
         say(f"the schema at {settings.url} is as this version expects")
     return 1 if problems else 0

@@ -223,7 +223,7 @@ class Stack:
         from streamgauge.storage.migrate import migrate
 
         applied = migrate(self.store)
-        self._say(f"store at {self.store.url}, {len(applied)} migrations applied")
+        self._say(f"store at {self.store.url}, {len(applied)} migration statements run")
 
     def _can_start(self, name: str) -> bool:
         if worker_exists(name):

@@ -1,0 +1,218 @@
+"""The command line's manners: exit codes, one-line errors, streams, help, no heavy imports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamgauge.deploy.cli import main
+from streamgauge.deploy.cli.base import table
+from streamgauge.deploy.cli.root import COMMANDS
+from streamgauge.deploy.ports import free_ports
+from streamgauge.deploy.sql.examples import examples
+
+
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("STREAMGAUGE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("STREAMGAUGE_HOME", str(tmp_path / "home"))
+
+
+def one_line_error(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.strip().splitlines()
+    assert lines[0].startswith("error: ")
+    assert len(lines) <= 2
+    assert all(line.startswith("hint: ") for line in lines[1:])
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_of_every_command_opens_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Example:\n  ")
+    assert f"streamgauge {name}" in out.split("Usage:")[0]
+
+
+def test_help_lists_every_command_and_loads_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Example:")
+    for name in COMMANDS:
+        assert f"\n  {name}" in out
+    script = (
+        "import sys; from streamgauge.deploy.cli import main; main(['--help'])\n"
+        "bad = {'pydantic', 'confluent_kafka', 'faust', 'numpy', 'pyarrow', 'chdb', 'scipy'}\n"
+        "sys.exit(str(bad & set(sys.modules)) if bad & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_kafka_known_is_exit_2_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["topics", "check"]) == 2
+    assert "streamgauge up" in one_line_error(capsys)
+
+
+def test_an_absent_kafka_is_exit_3(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    monkeypatch.setenv("STREAMGAUGE_BOOTSTRAP", address)
+    assert main(["events", "tail", "--limit", "1"]) == 3
+    assert address in one_line_error(capsys)
+
+
+def test_an_absent_store_is_exit_3(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    monkeypatch.setenv("STREAMGAUGE_STORE_URL", url)
+    assert main(["sql", "SELECT 1"]) == 3
+    assert url in one_line_error(capsys)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["nonsense"], ["topics", "nonsense"], ["topics", "create", "--partitions", "many"], ["run"]],
+)
+def test_wrong_usage_is_exit_2(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(args) == 2
+    assert "--help" in one_line_error(capsys)
+
+
+def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["topics", "check", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_unknown_schema_is_exit_2_and_a_known_one_is_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["contracts", "show", "no.such"]) == 2
+    assert "llm.request" in one_line_error(capsys)
+    assert main(["contracts", "show", "llm.request"]) == 0
+    assert json.loads(capsys.readouterr().out)["$id"].endswith("llm.request")
+
+
+def test_schemas_are_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["contracts", "export", str(tmp_path / "out")]) == 0
+    written = capsys.readouterr().out.split()
+    assert str(tmp_path / "out" / "event.json") in written
+
+
+def test_a_rule_with_an_unknown_field_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "mine.yml"
+    rules.write_text("rules:\n  - name: Broken\n    kind: threshold\n    no_such_field: 1\n")
+    assert main(["rules", "check", str(rules)]) == 1
+    out = capsys.readouterr().out
+    assert "mine.yml:4" in out
+    assert "no_such_field" in out
+    assert main(["up", "--rules", str(rules)]) == 2
+    assert "no_such_field" in one_line_error(capsys)
+    assert main(["rules", "check", str(tmp_path / "absent.yml")]) == 2
+
+
+def test_a_taken_port_stops_up_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import socket
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "streamgauge.deploy", "up", "--kafka-port", str(port)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert f"port {port} for Kafka is taken" in done.stderr
+    assert "--kafka-port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_purge_shows_its_plan_and_needs_a_yes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from streamgauge.deploy.stack.layout import prepare_home
+
+    home = tmp_path / "home"
+    prepare_home(home)
+    assert main(["down", "--purge"]) == 2
+    err = capsys.readouterr().err
+    assert "would stop the stack and remove" in err
+    assert "add --yes" in err
+    assert home.exists()
+    assert main(["down", "--purge", "--yes"]) == 0
+    assert not home.exists()
+
+
+def test_status_and_doctor_work_before_anything_was_started(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["status"]) == 1
+    assert "never started" in capsys.readouterr().out
+    assert main(["status", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["state"] == "never started"
+    assert main(["doctor", "--json"]) == 0
+    found = {f["what"]: f for f in json.loads(capsys.readouterr().out)}
+    assert found["stack"]["level"] == "warn"
+    assert found["stack"]["mend"] == "streamgauge up"
+    assert found["python"]["level"] == "ok"
+
+
+def test_examples_are_statements_by_question(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sql", "--examples"]) == 0
+    assert capsys.readouterr().out.count("SELECT") >= len(examples()) >= 9
+
+
+def test_an_empty_statement_and_two_formats_are_wrong_usage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["sql", "--csv", "--json", "SELECT 1"]) == 2
+    one_line_error(capsys)
+    assert main(["sql", "  ;"]) == 2
+    one_line_error(capsys)
+
+
+def test_tables_align_numbers_to_the_right() -> None:
+    assert table(["app", "n"], [("a", 5), ("search", 1234), ("b", None)]) == (
+        "app        n\na          5\nsearch  1234\nb          -"
+    )
+    assert table(["app"], []) == "app"
+
+
+def test_a_gone_reader_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m streamgauge.deploy contracts show event | head -c 10",
+        shell=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+
+
+def test_without_the_server_packages_one_line_says_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['click'] = None\n"
+        "from streamgauge.deploy.cli import main; sys.exit(main(['status']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "streamgauge[server]" in done.stderr

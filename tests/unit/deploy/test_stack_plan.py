@@ -1,0 +1,166 @@
+"""Plan, state, logs and identities: the pure and small parts of the supervisor."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from streamgauge.contracts.errors import Misconfigured, StreamgaugeError, Unreachable
+from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.deploy.paths import write_atomic
+from streamgauge.deploy.processes import Pid
+from streamgauge.deploy.stack.logs import cap_log, folder_bytes, last_line
+from streamgauge.deploy.stack.plan import (
+    WORKERS,
+    StackConfig,
+    backoff_s,
+    client_env,
+    worker_env,
+)
+from streamgauge.deploy.stack.services import WorkerService, died
+from streamgauge.deploy.stack.state import (
+    ProcessState,
+    StackState,
+    read_state,
+    running_state,
+    write_state,
+)
+
+
+def test_the_configuration_survives_the_way_to_the_supervisor() -> None:
+    config = StackConfig("/data", prefix="x.", clock_mode="replay", workers=("metrics",))
+    assert StackConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"workers": ("metrics", "nonsense")}, "unknown process 'nonsense'"),
+        ({"clock_mode": "fast"}, "clock mode 'fast'"),
+        ({"lateness_s": -1.0}, "lateness -1.0 s"),
+        ({"partitions": 0}, "0 partitions"),
+    ],
+)
+def test_a_wrong_configuration_is_named(change: dict[str, object], words: str) -> None:
+    with pytest.raises(Misconfigured, match=words):
+        replace(StackConfig("/data"), **change)  # type: ignore[arg-type]
+
+
+def test_children_find_this_stack_whatever_the_environment_says() -> None:
+    base = {"STREAMGAUGE_BOOTSTRAP": "elsewhere:9092", "PATH": "/bin", "STREAMGAUGE_KAFKA_X": "1"}
+    kafka = KafkaSettings("127.0.0.1:1234", "p.")
+    env = client_env(kafka, {"STREAMGAUGE_STORE_URL": "http://127.0.0.1:1"}, base=base)
+    config = StackConfig("/data", clock_mode="replay", lateness_s=30, rules="/r.yml")
+    worker = worker_env(config, env, metrics_port=9100)
+    assert worker["STREAMGAUGE_BOOTSTRAP"] == "127.0.0.1:1234"
+    assert worker["STREAMGAUGE_TOPIC_PREFIX"] == "p."
+    assert worker["STREAMGAUGE_CLOCK_MODE"] == "replay"
+    assert worker["STREAMGAUGE_LATENESS_S"] == "30"
+    assert worker["STREAMGAUGE_METRICS_PORT"] == "9100"
+    assert worker["STREAMGAUGE_RULES"] == "/r.yml"
+    assert worker["PATH"] == "/bin"
+    assert "STREAMGAUGE_RULES" not in worker_env(StackConfig("/d"), env, metrics_port=1)
+
+
+def test_back_off_grows_and_is_bounded() -> None:
+    waits = [backoff_s(n) for n in range(12)]
+    assert waits[:4] == [0.2, 0.2, 0.4, 0.8]
+    assert waits == sorted(waits)
+    assert waits[-1] == 15.0
+
+
+def test_state_is_read_back_and_newer_fields_are_ignored(tmp_path: Path) -> None:
+    state = StackState(home=str(tmp_path), state="up", bootstrap="b:1")
+    state.processes["metrics"] = ProcessState("metrics", "up", {"pid": 1, "started_ms": 2})
+    write_state(tmp_path, state)
+    assert read_state(tmp_path) == state
+    raw = json.loads((tmp_path / "stack.json").read_text())
+    raw["from_the_future"] = 1
+    raw["processes"]["metrics"]["colour"] = "red"
+    (tmp_path / "stack.json").write_text(json.dumps(raw))
+    assert read_state(tmp_path) == state
+    (tmp_path / "stack.json").write_text("{ half")
+    assert read_state(tmp_path) is None
+
+
+def test_a_stack_whose_supervisor_is_gone_does_not_run(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    identity = Pid.of(child.pid)
+    assert identity is not None
+    state = StackState(state="up", supervisor=identity.as_json())
+    write_state(tmp_path, state)
+    assert running_state(tmp_path) is not None
+    child.communicate(b"\n")
+    assert running_state(tmp_path) is None
+
+
+def test_a_reused_pid_is_not_taken_for_the_old_process() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    now = Pid.of(child.pid)
+    assert now is not None
+    earlier = Pid(now.pid, now.started_ms - 60_000)
+    assert now.alive
+    assert not earlier.alive
+    assert earlier.end(grace_s=1)  # nothing to end ...
+    assert child.poll() is None  # ... and the stranger lives on
+    child.communicate(b"\n")
+    assert Pid.from_json({"pid": 1}) is None
+
+
+def test_a_log_above_its_cap_is_rotated_and_the_writer_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    with path.open("ab") as writer:
+        for round_ in range(4):
+            writer.write(b"%d" % round_ * 100 + b"\n")
+            writer.flush()
+            assert cap_log(path, cap_bytes=50)
+        writer.write(b"the end\n")
+        writer.flush()
+    assert path.read_bytes() == b"the end\n"
+    assert (tmp_path / "x.log.1").read_bytes().startswith(b"333")
+    assert (tmp_path / "x.log.2").read_bytes().startswith(b"222")
+    assert not (tmp_path / "x.log.3").exists()
+    assert not cap_log(path, cap_bytes=50)
+    assert last_line(path) == "the end"
+    assert folder_bytes(tmp_path) > 0
+
+
+def test_the_way_a_process_ended_decides_the_exit_code(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    assert isinstance(died("x", 2, "words", log), Misconfigured)
+    assert isinstance(died("x", 3, "words", log), Unreachable)
+    assert "ended by signal 9" in died("x", -9, "", log).message
+
+
+def test_a_worker_that_ends_at_once_tells_its_last_line(tmp_path: Path) -> None:
+    script = "import sys; print('error: no rules at /x'); sys.exit(2)"
+    worker = WorkerService(
+        "alerts",
+        [sys.executable, "-c", script],
+        dict,
+        tmp_path / "alerts.log",
+        settle_s=20,
+    )
+    with pytest.raises(Misconfigured, match="alerts ended with code 2: no rules at /x"):
+        worker.start()
+    worker.stop(1)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    write_atomic(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomic(path, "\ud800")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_a_worker_that_is_unknown_has_no_module() -> None:
+    assert set(WORKERS) == {"metrics", "scores", "drift", "alerts"}
+    with pytest.raises(StreamgaugeError):
+        StackConfig("/d", workers=("store",))

@@ -1,0 +1,103 @@
+"""What status says: sums of a tick, explanations, and the text on a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from streamgauge.deploy.cli.status import show
+from streamgauge.deploy.status.collect import writer_row
+from streamgauge.deploy.status.explain import explain
+from streamgauge.deploy.status.model import DiskRow, ProcessRow, Snapshot, WriterRow
+
+GB = 1024**3
+UP = Snapshot(
+    home="/data",
+    state="up",
+    addresses={"kafka": "127.0.0.1:9092 (topics llm.*)"},
+    clock_mode="live",
+    lateness_s=5,
+    uptime_s=3700,
+    processes=(ProcessRow("metrics", "up", 12, 0.5, 100 * 1024**2, 60, 0, ""),),
+    writers=(WriterRow("metrics", 0, 1_000_000, 0.5, 1.0),),
+    disk=(DiskRow("logs", 2048, "10 MB x 3 a process"),),
+    free_bytes=50 * GB,
+    toxicity_weights=True,
+    drift_windows=(14, 14),
+)
+
+
+def partition(stored: int, end: int, watermark: int | None) -> dict[str, int | None]:
+    return {"stored_offset": stored, "end_offset": end, "watermark_ms": watermark}
+
+
+def test_lag_is_summed_and_the_clock_is_the_lowest_that_lags() -> None:
+    tick = {
+        "wall_ms": 10_000,
+        "completeness": 0.5,
+        "partitions": {
+            "llm.events.v1@abc/0": partition(10, 30, 500),
+            "llm.events.v1@abc/1": partition(10, 15, 700),
+            "llm.events.v1@abc/2": partition(10, 10, 100),
+        },
+    }
+    row = writer_row("metrics", tick, now_ms=12_500)
+    assert row == WriterRow("metrics", 25, 500, 2.5, 0.5)
+
+
+def test_without_lag_the_clock_is_the_highest_and_without_events_unknown() -> None:
+    parts = {"a/0": partition(5, 5, 500), "a/1": partition(9, 9, 900), "a/2": partition(0, 0, None)}
+    assert writer_row("m", {"wall_ms": 0, "partitions": parts}, now_ms=0).watermark_ms == 900
+    assert writer_row("m", {"partitions": {}}, now_ms=0).watermark_ms is None
+
+
+def test_a_good_stack_needs_no_explanation() -> None:
+    assert explain(UP) == []
+    assert UP.ok
+
+
+def test_what_is_not_there_yet_is_explained() -> None:
+    lines = explain(
+        replace(
+            UP,
+            toxicity_weights=False,
+            drift_windows=(3, 14),
+            writers=(WriterRow("metrics", 5000, None, 0.5, None),),
+            processes=(
+                *UP.processes,
+                ProcessRow("drift", "up", 13, 0, 0, 1, 0, ""),
+                ProcessRow("alerts", "restarting", None, None, None, None, 4, "ended with code 1"),
+                ProcessRow("scores", "missing", None, None, None, None, 0, "not installed"),
+            ),
+            free_bytes=GB,
+        )
+    )
+    text = "\n".join(lines)
+    assert "toxicity is NULL: no Detoxify weights" in text
+    assert "drift is warming up: 3 of 14 windows" in text
+    assert "metrics is 5,000 events behind" in text
+    assert "metrics has no events yet" in text
+    assert "drift has not ticked yet" in text
+    assert "alerts is being restarted: ended with code 1" in text
+    assert "scores: not installed" in text
+    assert "only 1.0 GB are free" in text
+
+
+def test_a_writer_that_fell_silent_is_named() -> None:
+    assert explain(replace(UP, writers=(WriterRow("metrics", 0, 1, 40.0, 1.0),))) == [
+        "metrics has not ticked for 40 s"
+    ]
+
+
+def test_a_stack_with_a_dead_process_is_not_ok() -> None:
+    dead = ProcessRow("metrics", "restarting", None, None, None, None, 1, "x")
+    assert not replace(UP, processes=(dead,)).ok
+    assert not replace(UP, state="killed").ok
+
+
+def test_the_terminal_shows_processes_writers_and_disk() -> None:
+    text = show(UP, ["a note"], now_ms=1_060_000)
+    assert "stack up, up 1h 1m, clock live, lateness 5 s" in text
+    assert "metrics  up      12  0.50  100.0 MB  1m 0s         0" in text
+    assert "metrics    0  1m 0s ago            1.000  0.5 s ago" in text
+    assert "logs  2.0 kB  10 MB x 3 a process" in text
+    assert text.endswith("note: a note")
