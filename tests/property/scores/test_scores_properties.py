@@ -24,6 +24,9 @@ RUNNER = ThreadRunner(1)
 texts = st.none() | st.sampled_from(["", " ", "you idiot", "{}", "\u4f60\u597d"]) | st.text()
 requests = st.builds(
     ScoredRequest,
+    src=st.just("llm.events.v1@0"),
+    partition=st.just(0),
+    offset=st.integers(0, 100),
     event_id=st.text(max_size=8),
     ts=st.integers(1_700_000_000_000, 1_700_000_300_000),
     tenant=st.sampled_from(["a", "b"]),

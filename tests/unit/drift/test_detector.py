@@ -11,9 +11,9 @@ import pytest
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.stream_processors.drift.bins import LOG2_SCHEME, log2_bin
 from streamgauge.stream_processors.drift.detector import (
+    Segments,
     TenantSeries,
     judge_window,
-    split_segments,
 )
 from streamgauge.stream_processors.drift.sequential import DriftState
 from streamgauge.stream_processors.drift.settings import DAY_MS, DriftSettings
@@ -48,11 +48,11 @@ def judge(
     out: dict[StreamKey, list[Verdict]] = defaultdict(list)
     for key, verdicts in (before or {}).items():
         out[key] = list(verdicts)
+    segments = Segments(series, window_s=window_s, settings=settings)
     for i in range(first, upto):
         t = T0 + i * window_s * 1000
-        parts = split_segments(series, t_ms=t, settings=settings, window_s=window_s)
         past = {key: [v.past for v in verdicts] for key, verdicts in out.items()}
-        for v in judge_window(parts, past, t_ms=t, window_s=window_s, settings=settings):
+        for v in judge_window(segments.at(t), past, t_ms=t, window_s=window_s, settings=settings):
             out[v.key].append(v)
     return out
 

@@ -60,29 +60,52 @@ def references(window_s: int, settings: DriftSettings) -> tuple[ReferenceKind, .
     return (ReferenceKind.PREVIOUS,)
 
 
-def split_segments(
-    stored: Iterable[TenantSeries], *, t_ms: int, settings: DriftSettings, window_s: int
-) -> dict[SeriesKey, Series]:
-    """Global series and those of the largest tenants, over the horizon up to the window at `t_ms`.
+class Segments:
+    """Stored series as the detector sees them: each app as a whole, and its largest tenants.
 
-    An app with one tenant has only its global series: the other would be its copy.
+    window_s: length of the windows that `stored` holds.
     """
-    oldest = t_ms - settings.horizon_ms(window_s)
-    parts: dict[tuple[str, str, int], list[tuple[str, Series]]] = {}
-    for s in stored:
-        windows: Series = {t: h for t, h in s.windows.items() if oldest <= t <= t_ms and h}
-        if windows:
-            parts.setdefault((s.app, s.feature, s.scheme), []).append((s.tenant, windows))
-    out: dict[SeriesKey, Series] = {}
-    for (app, feature, scheme), tenants in sorted(parts.items()):
-        key = SeriesKey(app, SegmentKind.GLOBAL, "", feature, scheme)
-        out[key] = _sum_series([windows for _, windows in tenants])
-        if len(tenants) < 2:
-            continue
-        by_size = sorted(tenants, key=lambda part: (-_events(part[1]), part[0]))
-        for tenant, windows in by_size[: settings.segments]:
-            out[SeriesKey(app, SegmentKind.TENANT, tenant, feature, scheme)] = windows
-    return out
+
+    def __init__(
+        self, stored: Iterable[TenantSeries], *, window_s: int, settings: DriftSettings
+    ) -> None:
+        self._horizon_ms = settings.horizon_ms(window_s)
+        self._largest = settings.segments
+        self._tenants: dict[SeriesKey, list[tuple[str, Series, Mapping[int, int]]]] = {}
+        self._apps: dict[SeriesKey, Series] = {}
+        for s in stored:
+            key = SeriesKey(s.app, SegmentKind.GLOBAL, "", s.feature, s.scheme)
+            sizes = {t: sum(h.values()) for t, h in s.windows.items()}
+            self._tenants.setdefault(key, []).append((s.tenant, s.windows, sizes))
+        for key, tenants in self._tenants.items():
+            self._apps[key] = _sum_series([windows for _, windows, _ in tenants])
+
+    def at(self, t_ms: int) -> dict[SeriesKey, Series]:
+        """The series with events in the window at `t_ms`. Size: events within the horizon.
+
+        An app with one tenant has only its global series: the other would be its copy.
+        """
+        out: dict[SeriesKey, Series] = {}
+        oldest = t_ms - self._horizon_ms
+        for key, tenants in self._tenants.items():
+            if not self._apps[key].get(t_ms):
+                continue
+            out[key] = self._apps[key]
+            by_size = sorted(
+                (
+                    (-sum(n for t, n in sizes.items() if oldest <= t <= t_ms), tenant, windows)
+                    for tenant, windows, sizes in tenants
+                ),
+                key=lambda part: part[:2],
+            )
+            present = [(tenant, windows) for size, tenant, windows in by_size if size]
+            if len(present) < 2:
+                continue
+            for tenant, windows in present[: self._largest]:
+                if windows.get(t_ms):
+                    of_tenant = key._replace(segment_kind=SegmentKind.TENANT, segment=tenant)
+                    out[of_tenant] = windows
+        return out
 
 
 def judge_window(
@@ -121,7 +144,8 @@ def _judge(
     oldest = t_ms - settings.horizon_ms(key.window_s)
     if last is not None and not last.enough and last.from_ms >= oldest:
         from_ms = last.from_ms
-    now = _stretch(windows, from_ms, t_ms + key.window_s * 1000)
+    step_ms = key.window_s * 1000
+    now = _stretch(windows, from_ms, t_ms + step_ms, step_ms)
     n = sum(now.values())
     is_global = key.series.segment_kind is SegmentKind.GLOBAL
     least = settings.min_events_global if is_global else settings.min_events_segment
@@ -134,7 +158,7 @@ def _judge(
     elif not enough:
         state = before or warming(None, t_ms=t_ms)
     else:
-        stretches = [_stretch(windows, v.from_ms, v.end_ms) for v in reference]
+        stretches = [_stretch(windows, v.from_ms, v.end_ms, step_ms) for v in reference]
         comparison = compare(now, [h for h in stretches if h], scheme=key.series.scheme)
         state = _next_state(before, comparison, t_ms=t_ms, settings=settings)
     return Verdict(
@@ -187,14 +211,10 @@ def _next_state(
     )
 
 
-def _stretch(windows: Series, from_ms: int, end_ms: int) -> dict[Bin, int]:
-    return merge([h for t, h in windows.items() if from_ms <= t < end_ms])
+def _stretch(windows: Series, from_ms: int, end_ms: int, step_ms: int) -> dict[Bin, int]:
+    return merge([windows[t] for t in range(from_ms, end_ms, step_ms) if t in windows])
 
 
 def _sum_series(parts: Sequence[Series]) -> dict[int, Histogram]:
     starts = {t for part in parts for t in part}
     return {t: merge([part[t] for part in parts if t in part]) for t in sorted(starts)}
-
-
-def _events(windows: Series) -> int:
-    return sum(sum(h.values()) for h in windows.values())

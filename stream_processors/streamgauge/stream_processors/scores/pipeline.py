@@ -19,7 +19,7 @@ Not here: running scorers (runner.py), counting (cells.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from streamgauge.contracts.scores import ScoreStatus, Side
 from streamgauge.stream_processors.scores.cache import OutcomeCache, text_key
@@ -39,8 +39,14 @@ from streamgauge.stream_processors.scores.toxicity.slot import MissingScorer
 
 @dataclass(frozen=True, slots=True)
 class ScoredRequest:
-    """What scoring needs of a request. ts: completion, ms. text_probability: the sender's share."""
+    """What scoring needs of a request, and where it lies (src, partition, offset).
 
+    ts: completion, ms. text_probability: with which probability the sender kept the text.
+    """
+
+    src: str
+    partition: int
+    offset: int
     event_id: str
     ts: int
     tenant: str
@@ -135,7 +141,8 @@ class Pipeline:
             outcome = answers[key] if first else known[key]
             if first and not _is_error(outcome):
                 known[key] = outcome
-            out.append(_judged(request, side, scorer, outcome, share, cached=not first))
+            kept = share * request.text_probability
+            out.append(_judged(request, side, scorer, outcome, kept, cached=not first))
 
     def _judge_requests(
         self,
@@ -148,12 +155,12 @@ class Pipeline:
         asked: list[ScoredRequest] = []
         for request in requests:
             if is_sampled(request.event_id, share):
-                # Numbers are always sent: the sender's sampling of texts is not theirs.
-                asked.append(replace(request, text_probability=1.0))
+                asked.append(request)
             else:
                 out.append(_without(request, side, scorer, ScoreStatus.SAMPLED_OUT))
         outcomes = self._runner.requests(scorer, [r.facts for r in asked])
         for request, outcome in zip(asked, outcomes, strict=True):
+            # Numbers are always sent: the sender's sampling of texts does not touch them.
             out.append(_judged(request, side, scorer, outcome, share, cached=False))
 
 
@@ -166,11 +173,10 @@ def _judged(
     side: Side,
     scorer: AnyScorer,
     outcome: Outcome,
-    share: float,
+    probability: float,
     *,
     cached: bool,
 ) -> Judged:
-    probability = share * request.text_probability
     if isinstance(outcome, Scored):
         status = ScoreStatus.CACHED if cached else ScoreStatus.SCORED
         return Judged(request, side, scorer, status, outcome.values, outcome.label, probability)
