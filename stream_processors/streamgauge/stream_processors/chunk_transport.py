@@ -297,8 +297,10 @@ class ChunkConsumer(driver.Consumer):
                 queue = self._queue.get(tp)
                 if piece.epoch != self._epoch or queue is None:
                     break
+                # Typed as bytes; with a raw serializer and no value_type it is passed through.
+                value: Any = piece
                 message = ConsumerMessage(
-                    tp.topic, tp.partition, piece.next - 1, 0.0, 1, [], None, piece, None, 0, 0, tp,
+                    tp.topic, tp.partition, piece.next - 1, 0.0, 1, [], None, value, None, 0, 0, tp,
                     generation_id=generation,
                 )  # fmt: skip
                 self._read_offset[tp] = piece.next - 1

@@ -38,6 +38,7 @@ class Chunk:
     base, next: the reading position before and after this run. `next` is a position, not last + 1:
     control records, aborted transactions and compacted records lie between without being here.
     lost: offsets in [base, next) that retention had cut away before they were read.
+    end: the partition's last stable offset when this was fetched, None if unknown.
     offsets, values, append_ms: one entry per message, ascending by offset. A value is the raw bytes
     (None for a tombstone); append_ms is the broker's append time, ms since the epoch.
     tables: the sink tables that still lack these offsets. Rows for any other table of the
@@ -55,6 +56,7 @@ class Chunk:
     append_ms: Sequence[int]
     tables: frozenset[str]
     lost: int = 0
+    end: int | None = None
 
     @property
     def key(self) -> str:
@@ -68,7 +70,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Input that was refused: goes to `llm.deadletters.v1` before its offset is acknowledged."""
+    """Input that was refused: goes to `llm.deadletters.v1` before its offset is acknowledged.
+
+    reason: a word of contracts.reasons.Reject. detail: for people; holds no text of the event.
+    """
 
     reason: str
     src: str
@@ -76,6 +81,7 @@ class DeadLetter:
     offset: int
     raw: bytes
     append_ms: int
+    detail: str = ""
 
 
 class Cut(Protocol):

@@ -1,0 +1,242 @@
+"""The worker's side doors to Kafka, beside the consumer: identities, ticks, dead letters, accounts.
+
+All calls block and belong in a thread (except `Publisher.tick`, which only enqueues).
+Not here: consuming events (chunk_transport.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from faust.auth import SASLCredentials, SSLCredentials
+from faust.types.auth import CredentialsT
+
+from streamgauge.contracts import dead_letters
+from streamgauge.contracts.errors import BadInput, Misconfigured, Unreachable
+from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.contracts.reasons import Reject
+from streamgauge.contracts.records import parse_record, to_json_bytes
+from streamgauge.contracts.ticks import PartitionProgress, Tick
+from streamgauge.contracts.topics import DEAD_LETTERS, TICKS, source_id
+from streamgauge.stream_processors.chunks import DeadLetter
+
+log = logging.getLogger(__name__)
+
+ASK_S = 5.0
+TICKS_BACK = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One life of a topic."""
+
+    topic: str
+    src: str
+    partitions: int
+
+
+class Sources:
+    """Who a topic is right now: its id changes when it is deleted and made anew."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._admin = AdminClient(
+            cast(Any, settings.librdkafka(**{"topic.metadata.refresh.interval.ms": -1}))
+        )
+
+    def describe(self, topics: Sequence[str]) -> dict[str, Source]:
+        """Sources by topic name.
+
+        Raises Misconfigured if a topic does not exist, Unreachable if the broker does not answer.
+        """
+        found = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=ASK_S)
+        sources = {}
+        for topic, future in found.items():
+            try:
+                d = future.result(ASK_S + 1)
+            except KafkaException as e:
+                raise self._error(topic, e) from e
+            except TimeoutError as e:
+                raise Unreachable(f"Kafka at {self._settings.bootstrap} does not answer") from e
+            sources[topic] = Source(topic, source_id(topic, str(d.topic_id)), len(d.partitions))
+        return sources
+
+    def _error(self, topic: str, e: KafkaException) -> Misconfigured | Unreachable:
+        code = e.args[0].code()
+        if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return Misconfigured(
+                f"topic {topic} does not exist on {self._settings.bootstrap}",
+                hint="create it with `streamgauge topics create`",
+            )
+        if code in (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+            KafkaError.SASL_AUTHENTICATION_FAILED,
+        ):
+            return Misconfigured(f"Kafka refuses topic {topic}: {e.args[0].str()}")
+        return Unreachable(
+            f"Kafka at {self._settings.bootstrap} does not answer: {e.args[0].str()}"
+        )
+
+
+class Publisher:
+    """Ticks and dead letters out. One librdkafka producer, its own thread."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._ticks = settings.topic(TICKS)
+        self._dead = settings.topic(DEAD_LETTERS)
+        self._bootstrap = settings.bootstrap
+        self._producer = Producer(
+            settings.librdkafka(
+                **{
+                    "acks": "all",
+                    "enable.idempotence": True,
+                    "linger.ms": 5,
+                    "compression.type": "zstd",
+                    "message.timeout.ms": 10_000,
+                    "message.max.bytes": 4_000_000,
+                    "log.connection.close": False,
+                }
+            )
+        )
+
+    def tick(self, tick: Tick) -> None:
+        """Enqueue a tick; a lost one is replaced by the next a second later."""
+        try:
+            self._producer.produce(self._ticks, to_json_bytes(tick), key=tick.writer.value)
+        except (BufferError, KafkaException) as e:
+            log.warning("tick_not_sent", extra={"error": str(e)})
+        self._producer.poll(0)
+
+    def dead_letters(self, letters: Iterable[DeadLetter]) -> None:
+        """Deliver them all; returns when Kafka has them. Raises Unreachable, then repeat all."""
+        failed: list[str] = []
+
+        def delivered(error: KafkaError | None, _: Any) -> None:
+            if error is not None:
+                failed.append(error.str())
+
+        expected = 0
+        for letter in letters:
+            expected += 1
+            envelope = dead_letters.DeadLetter(
+                Reject(letter.reason), letter.src, letter.partition, letter.offset, letter.detail
+            )
+            while True:
+                try:
+                    self._producer.produce(
+                        self._dead,
+                        letter.raw,
+                        key=envelope.key,
+                        headers=list(envelope.headers()),
+                        on_delivery=delivered,
+                    )
+                    break
+                except BufferError:
+                    self._producer.poll(0.1)
+        if expected and self._producer.flush(15) > 0:
+            raise Unreachable(f"dead letters: Kafka at {self._bootstrap} does not answer")
+        if failed:
+            raise Unreachable(f"dead letters: {len(failed)} not taken: {failed[0]}")
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Send what waits, at most this long."""
+        self._producer.flush(timeout_s)
+
+
+def last_progress(
+    settings: KafkaSettings, writer: str, keys: set[str], *, timeout_s: float = 3.0
+) -> dict[str, PartitionProgress]:
+    """The latest progress that any tick of this writer tells of each key; {} if none does.
+
+    Looks TICKS_BACK records back. Only a hint (the clock would start anew): never raises.
+    """
+    found: dict[str, PartitionProgress] = {}
+    partition = TopicPartition(settings.topic(TICKS), 0)
+    consumer = Consumer(
+        settings.librdkafka(
+            **{
+                "group.id": f"sg-ticks-{writer}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+            }
+        )
+    )
+    deadline = time.monotonic() + timeout_s
+    try:
+        low, high = consumer.get_watermark_offsets(partition, timeout=timeout_s)
+        partition.offset = max(low, high - TICKS_BACK)
+        consumer.assign([partition])
+        while time.monotonic() < deadline:
+            message = consumer.poll(0.2)
+            if message is None:
+                continue
+            if message.error() is not None:
+                break  # the end, or trouble
+            try:
+                tick = parse_record(Tick, message.value() or b"")
+            except BadInput:
+                continue
+            if tick.writer == writer:
+                found |= {k: p for k, p in tick.partitions.items() if k in keys}
+    except KafkaException as e:
+        log.warning("last_ticks_not_read", extra={"error": str(e)})
+    finally:
+        consumer.close()
+    return found
+
+
+def credentials(settings: KafkaSettings) -> CredentialsT | None:
+    """librdkafka's security settings as Faust (aiokafka) wants them.
+
+    Raises Misconfigured for a protocol or mechanism that the Python consumer does not speak.
+    """
+    extra = settings.extra
+    protocol = extra.get("security.protocol", "PLAINTEXT").upper()
+    if protocol == "PLAINTEXT":
+        return None
+    context: ssl.SSLContext | None = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=extra.get("ssl.ca.location"))
+        if extra.get("ssl.endpoint.identification.algorithm") == "none":
+            context.check_hostname = False
+        if extra.get("enable.ssl.certificate.verification", "true").lower() == "false":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if certificate := extra.get("ssl.certificate.location"):
+            context.load_cert_chain(
+                certificate, extra.get("ssl.key.location"), extra.get("ssl.key.password")
+            )
+    if protocol == "SSL":
+        return SSLCredentials(context)
+    mechanism = extra.get("sasl.mechanism") or extra.get("sasl.mechanisms") or "PLAIN"
+    if not protocol.startswith("SASL_") or mechanism not in (
+        "PLAIN",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-512",
+    ):
+        raise Misconfigured(
+            f"security.protocol={protocol}, sasl.mechanism={mechanism}: the stream workers speak "
+            "PLAINTEXT, SSL, and SASL with PLAIN or SCRAM-SHA-256/512"
+        )
+    return SASLCredentials(
+        username=extra.get("sasl.username"),
+        password=extra.get("sasl.password"),
+        mechanism=mechanism,
+        ssl_context=context,
+    )

@@ -1,0 +1,180 @@
+"""What became of every offset and of every producer's events; who spent what.
+
+`ingest_log`: offsets by outcome, per source partition. Outcomes add up to the offsets read:
+stored + unknown_type + duplicate + dead + control + lost (control: no message at the offset).
+`producers`: per client instance, what was stored, repeated and refused, and its last heartbeat.
+`spend`: cost per day, app, key, user and model, for budgets.
+Integer sums, minima and maxima only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from streamgauge.storage.tables import TABLES
+from streamgauge.stream_processors.metrics.cells import combine, conform
+from streamgauge.stream_processors.metrics.columns import Columns
+from streamgauge.stream_processors.metrics.rows import to_column
+
+OUTCOMES = ("stored", "unknown_type", "duplicate", "dead", "control", "lost")
+DAY_S = 86_400
+SPEND_KEY = ("tenant", "app", "team", "key_id", "user_id", "provider", "model")
+
+
+@dataclass(slots=True)
+class OutcomeCount:
+    """Offsets of one source partition with one outcome."""
+
+    n: int = 0
+    bytes: int = 0
+    first: int | None = None
+    last: int = 0
+    end: int = 0
+    max_ts: int = 0
+    last_append: int = 0
+
+    def add(self, n: int, size: int, first: int, last: int) -> None:
+        """`n` more offsets in [first, last], values of `size` bytes together."""
+        self.n += n
+        self.bytes += size
+        self.first = first if self.first is None else min(self.first, first)
+        self.last = max(self.last, last)
+
+
+@dataclass(slots=True)
+class IngestLog:
+    """Counts since the last cut."""
+
+    counts: dict[tuple[str, int, str], OutcomeCount] = field(default_factory=dict)
+
+    def entry(self, src: str, partition: int, outcome: str) -> OutcomeCount:
+        """The count to add to."""
+        return self.counts.setdefault((src, partition, outcome), OutcomeCount())
+
+    def rows(self, now_ms: int) -> pa.Table:
+        """Rows of `ingest_log`."""
+        schema = TABLES["ingest_log"].data
+        entries = [(key, c) for key, c in self.counts.items() if c.n]
+        columns: dict[str, list[Any]] = {
+            "src": [k[0] for k, _ in entries],
+            "partition": [k[1] for k, _ in entries],
+            "outcome": [k[2] for k, _ in entries],
+            "n": [c.n for _, c in entries],
+            "bytes": [c.bytes for _, c in entries],
+            "first_offset": [c.first or 0 for _, c in entries],
+            "last_offset": [c.last for _, c in entries],
+            "end_offset": [c.end for _, c in entries],
+            "max_ts": [c.max_ts for _, c in entries],
+            "last_append": [c.last_append for _, c in entries],
+            "written_at": [now_ms] * len(entries),
+        }
+        return pa.table([to_column(columns[f.name], f.type) for f in schema], schema=schema)
+
+
+@dataclass(slots=True)
+class ProducerCount:
+    """One client instance since the last cut."""
+
+    tenant: str = ""
+    app: str = ""
+    sdk: str = ""
+    host: str = ""
+    n: int = 0
+    duplicates: int = 0
+    min_seq: int | None = None
+    max_seq: int = 0
+    first_ts: int | None = None
+    last_ts: int = 0
+    stats: Any = None  # the latest client.stats event
+
+    def stored(self, event: Any) -> None:
+        """An event of it that was stored."""
+        self.n += 1
+        if event.seq is not None:
+            self.min_seq = event.seq if self.min_seq is None else min(self.min_seq, event.seq)
+            self.max_seq = max(self.max_seq, event.seq)
+        self.first_ts = event.ts if self.first_ts is None else min(self.first_ts, event.ts)
+        self.last_ts = max(self.last_ts, event.ts)
+        self.tenant, self.app = event.tenant, event.app
+        self.sdk, self.host = event.sdk or self.sdk, event.host or self.host
+
+    def heartbeat(self, event: Any) -> None:
+        """Its counters; the latest by ts counts."""
+        if self.stats is None or event.ts >= self.stats.ts:
+            self.stats = event
+
+
+Producers = dict[str, ProducerCount]
+
+
+def producer_rows(producers: Mapping[str, ProducerCount]) -> pa.Table:
+    """Rows of `producers`; client counters are those of the last heartbeat, 0 without one."""
+    schema = TABLES["producers"].data
+    entries = list(producers.items())
+    columns: dict[str, list[Any]] = {"producer_id": [k for k, _ in entries]}
+    own = "tenant app sdk host n duplicates min_seq max_seq first_ts last_ts"
+    for name in own.split():
+        columns[name] = [getattr(p, name) for _, p in entries]
+    columns["dead"] = [0] * len(entries)  # a refused message names no producer that can be trusted
+    for name in ("accepted", "sent", "spooled", "errors"):
+        columns[name] = [getattr(p.stats, name, None) or 0 for _, p in entries]
+    columns["dropped"] = [getattr(p.stats, "dropped", None) for _, p in entries]
+    columns["last_stats"] = [
+        {"ts": p.stats.ts, "stats": msgspec.json.encode(p.stats).decode()}
+        if p.stats is not None
+        else {"ts": 0, "stats": ""}
+        for _, p in entries
+    ]
+    return pa.table([to_column(columns[f.name], f.type) for f in schema], schema=schema)
+
+
+def spend_rows(c: Columns) -> pa.Table:
+    """Rows of `spend` for requests that are priced already (`cost_nano_usd`, `unpriced`)."""
+    schema = TABLES["spend"].data
+    labels = {name: c.coded(name) for name in SPEND_KEY}
+    combination, example = combine(list(labels.values()))
+    day = c.ts // 1000 // DAY_S * DAY_S
+    order = np.lexsort((day, combination))
+    key, days = combination[order], day[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (key[1:] != key[:-1]) | (days[1:] != days[:-1])
+    starts = np.flatnonzero(new)
+    unpriced = np.asarray(c.values("unpriced"), dtype=np.int64)
+    tokens_in, tokens_out = c.ints("input_tokens"), c.ints("output_tokens")
+    sums = {
+        "n": np.ones(len(c), dtype=np.int64),
+        "input_tokens": tokens_in,
+        "output_tokens": tokens_out,
+        "cost_nano_usd": c.ints("cost_nano_usd"),
+        "unpriced_n": unpriced,
+        "unpriced_tokens": (tokens_in + tokens_out) * unpriced,
+    }
+    arrays = {
+        name: pa.array(np.add.reduceat(values[order], starts)) for name, values in sums.items()
+    }
+    arrays["t"] = pa.array(days[starts])
+    rows = example[key[starts]]
+    for name, coded in labels.items():
+        arrays[name] = pa.array(coded.values, pa.string()).take(pa.array(coded.codes[rows]))
+    return pa.table([conform(arrays[f.name], f.type) for f in schema], schema=schema)
+
+
+def label_rows(
+    admitted: Sequence[tuple[str, str, str, int]],
+) -> pa.Table:
+    """Rows of `label_values`: (tenant, label, value, ts of the first event with it)."""
+    schema = TABLES["label_values"].data
+    columns: dict[str, list[Any]] = {
+        "tenant": [a[0] for a in admitted],
+        "label": [a[1] for a in admitted],
+        "value": [a[2] for a in admitted],
+        "first_ts": [a[3] for a in admitted],
+        "block": [""] * len(admitted),
+    }
+    return pa.table([to_column(columns[f.name], f.type) for f in schema], schema=schema)

@@ -1,0 +1,253 @@
+"""Cells of `windows`: requests of a flush summed by window and labels, at 10, 60 and 3600 s.
+
+Everything is an integer sum, a maximum or a histogram of counts (contracts/histogram.py), so any
+cut of the same events into flushes adds up to the same bytes. One pass makes the 10 s cells; 60 s
+and 3600 s are sums of those.
+In: request columns, labels already capped. Out: an Arrow table of cells.
+Not here: caps (labels.py), prices (pricing.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from streamgauge.contracts.histogram import (
+    LN_GAMMA,
+    MAX_BUCKET,
+    MIN_BUCKET,
+    SCHEME,
+    ZERO_BUCKET,
+)
+from streamgauge.stream_processors.metrics.columns import Columns, Floats, Ints
+from streamgauge.stream_processors.metrics.labels import Coded
+
+RESOLUTIONS_S = (10, 60, 3600)
+LABELS = (
+    "tenant", "app", "env", "team", "feature", "op", "provider", "model", "prompt_name",
+    "prompt_version", "variant", "release",
+)  # fmt: skip
+"""Labels of a cell, in the order of the table's key."""
+MAPS = {
+    "error_types": "error_type",
+    "http_statuses": "http_status",
+    "finish_reasons": "finish_reason",
+    "response_models": "response_model",
+    "fingerprints": "system_fingerprint",
+}
+"""Map columns and the event field they count. Their values are capped like labels."""
+TOKEN_SUMS = (
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
+    "cache_write_1h_tokens", "reasoning_tokens", "audio_input_tokens", "audio_output_tokens",
+    "image_input_tokens",
+)  # fmt: skip
+LIVE_REVISION = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Entries of a map or histogram column: cell, key, count; sorted by cell, then key."""
+
+    cell: Ints
+    key: Ints
+    n: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Cells of one resolution. labels: combination of labels per cell; t: start, s since epoch."""
+
+    labels: Ints
+    t: Ints
+    sums: Ints
+    longest_us: Ints
+    counts: Mapping[str, Counts]
+
+
+def bucket(x: Floats) -> Ints:
+    """Histogram buckets of values, the same law as contracts.histogram.bucket."""
+    positive = x > 0
+    safe = np.where(positive, x, 1.0)
+    found = np.clip(np.ceil(np.log(safe) / LN_GAMMA), MIN_BUCKET, MAX_BUCKET)
+    return np.where(positive, found, ZERO_BUCKET).astype(np.int64)
+
+
+def combine(columns: Sequence[Coded]) -> tuple[Ints, Ints]:
+    """Combination of coded columns: (combination per row, an example row per combination)."""
+    key = np.zeros(len(columns[0].codes), dtype=np.int64)
+    size = 1
+    for column in columns:
+        width = max(1, len(column.values))
+        if size > 2**62 // width:
+            _, key = np.unique(key, return_inverse=True)
+            size = int(key.max(initial=0)) + 1
+        key = key * width + column.codes
+        size *= width
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return inverse.astype(np.int64), first.astype(np.int64)
+
+
+def _sum_columns(c: Columns) -> tuple[list[str], Ints]:
+    status = c.coded("status")
+    names = {name: i for i, name in enumerate(status.values)}
+    unpriced = np.asarray(c.values("unpriced"), dtype=np.int64)
+    known, duration = c.known_floats("duration_ms")
+    tokens = {name: c.ints(name) for name in TOKEN_SUMS}
+    sums: dict[str, Ints] = {
+        "n": np.ones(len(c), dtype=np.int64),
+        "errors": _is(status, names, "error"),
+        "timeouts": _is(status, names, "timeout"),
+        "cancelled": _is(status, names, "cancelled"),
+        **tokens,
+        "cost_nano_usd": c.ints("cost_nano_usd"),
+        "unpriced_n": unpriced,
+        "unpriced_tokens": (tokens["input_tokens"] + tokens["output_tokens"]) * unpriced,
+        "duration_us_sum": np.where(known, np.rint(duration * 1000), 0).astype(np.int64),
+        "retries": c.ints("retries"),
+        "refused": c.flags("refused", True),
+        "output_valid_n": c.flags("output_valid", True),
+        "output_invalid_n": c.flags("output_valid", False),
+        "truncated_n": c.flags("truncated", True),
+        "cache_hits": np.fromiter((v == "hit" for v in c.values("cache_status")), np.int64, len(c)),
+        "stalls": c.ints("stalls"),
+    }
+    return list(sums), np.column_stack(list(sums.values()))
+
+
+def _is(status: Coded, names: Mapping[str, int], word: str) -> Ints:
+    found: Ints = (status.codes == names.get(word, -1)).astype(np.int64)
+    return found
+
+
+def _histogram_values(c: Columns) -> dict[str, tuple[NDArray[np.bool_], Floats]]:
+    durations, ttfts = c.known_floats("duration_ms"), c.known_floats("ttft_ms")
+    outputs = c.known_floats("output_tokens")
+    # Speed of generation: without the wait for the first chunk where that is known.
+    spent_ms = durations[1] - np.where(ttfts[0], ttfts[1], 0.0)
+    timed = outputs[0] & durations[0] & (spent_ms > 0) & (outputs[1] > 0)
+    tps = outputs[1] * 1000.0 / np.where(timed, spent_ms, 1.0)
+    return {
+        "duration_ms_hist": durations,
+        "ttft_ms_hist": ttfts,
+        "chunk_gap_ms_hist": c.known_floats("chunk_gap_max_ms"),
+        "output_tps_hist": (timed, tps),
+        "input_tokens_hist": c.known_floats("input_tokens"),
+        "output_tokens_hist": outputs,
+    }
+
+
+def _group(labels: Ints, t: Ints) -> tuple[Ints, Ints, Ints]:
+    """Rows by (labels, t): (cell per row, order of rows by cell, start of each cell in order)."""
+    order = np.lexsort((t, labels))
+    sorted_labels, sorted_t = labels[order], t[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (sorted_labels[1:] != sorted_labels[:-1]) | (sorted_t[1:] != sorted_t[:-1])
+    starts = np.flatnonzero(new)
+    cell = np.empty(len(order), dtype=np.int64)
+    cell[order] = np.cumsum(new) - 1
+    return cell, order, starts
+
+
+def _count(cell: Ints, key: Ints, n: Ints) -> Counts:
+    if not len(cell):
+        return Counts(cell, key, n)
+    _, order, starts = _group(cell, key)
+    return Counts(cell[order][starts], key[order][starts], np.add.reduceat(n[order], starts))
+
+
+def _coarser(level: Level, resolution_s: int) -> Level:
+    t = level.t // resolution_s * resolution_s
+    cell, order, starts = _group(level.labels, t)
+    return Level(
+        labels=level.labels[order][starts],
+        t=t[order][starts],
+        sums=np.add.reduceat(level.sums[order], starts, axis=0),
+        longest_us=np.maximum.reduceat(level.longest_us[order], starts),
+        counts={name: _count(cell[k.cell], k.key, k.n) for name, k in level.counts.items()},
+    )
+
+
+def build_cells(
+    c: Columns, labels: Mapping[str, Coded], maps: Mapping[str, Coded], schema: pa.Schema
+) -> pa.Table:
+    """The cells of these requests at every resolution, with the columns of `schema`.
+
+    labels: LABELS, capped. maps: MAPS by map column, capped; an empty value is not counted.
+    c carries `cost_nano_usd` (None: unknown) and `unpriced` (0/1) as priced by the stream.
+    """
+    combination, example = combine([labels[name] for name in LABELS])
+    seconds = c.ts // 1000
+    names, sums = _sum_columns(c)
+    longest = sums[:, names.index("duration_us_sum")]
+    t = seconds // RESOLUTIONS_S[0] * RESOLUTIONS_S[0]
+    cell, order, starts = _group(combination, t)
+    one = np.ones(len(c), dtype=np.int64)
+    counts = {}
+    for name, (known, x) in _histogram_values(c).items():
+        counts[name] = _count(cell[known], bucket(x[known]), one[known])
+    for name, coded in maps.items():
+        empty = coded.values.index("") if "" in coded.values else -1
+        named = coded.codes != empty
+        counts[name] = _count(cell[named], coded.codes[named], one[named])
+    level = Level(
+        combination[order][starts],
+        t[order][starts],
+        np.add.reduceat(sums[order], starts, axis=0),
+        np.maximum.reduceat(longest[order], starts),
+        counts,
+    )
+    tables = []
+    for resolution_s in RESOLUTIONS_S:
+        if resolution_s != RESOLUTIONS_S[0]:
+            level = _coarser(level, resolution_s)
+        tables.append(_table(level, resolution_s, names, labels, maps, example, schema))
+    return pa.concat_tables(tables)
+
+
+def _table(
+    level: Level,
+    resolution_s: int,
+    names: Sequence[str],
+    labels: Mapping[str, Coded],
+    maps: Mapping[str, Coded],
+    example: Ints,
+    schema: pa.Schema,
+) -> pa.Table:
+    rows = example[level.labels]  # an event that has the cell's labels
+    n = len(level.t)
+    arrays: dict[str, pa.Array] = {
+        "resolution": pa.array(np.full(n, resolution_s)),
+        "t": pa.array(level.t),
+        "revision": pa.array(np.full(n, LIVE_REVISION)),
+        "scheme": pa.array(np.full(n, SCHEME)),
+        "duration_us_max": pa.array(level.longest_us),
+    }
+    for name in LABELS:
+        arrays[name] = pa.array(labels[name].values, pa.string()).take(
+            pa.array(labels[name].codes[rows])
+        )
+    for i, name in enumerate(names):
+        arrays[name] = pa.array(level.sums[:, i])
+    for name, k in level.counts.items():
+        keys = pa.array(k.key)
+        if name in maps:
+            keys = pa.array(maps[name].values, pa.string()).take(keys)
+        offsets = np.searchsorted(k.cell, np.arange(n + 1))
+        key_type = schema.field(name).type.key_type
+        arrays[name] = pa.MapArray.from_arrays(
+            pa.array(offsets, pa.int32()), keys.cast(key_type), pa.array(k.n, pa.uint64())
+        )
+    return pa.table([conform(arrays[f.name], f.type) for f in schema], schema=schema)
+
+
+def conform(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The array in the column's type; integers become times where the column is one."""
+    if array.type == kind:
+        return array
+    if pa.types.is_timestamp(kind) and pa.types.is_integer(array.type):
+        return array.cast(pa.int64()).cast(kind)
+    return array.cast(kind)

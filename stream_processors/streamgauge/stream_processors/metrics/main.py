@@ -1,0 +1,46 @@
+"""Entry point of the metrics worker: `run()` works until SIGTERM and exits 0.
+
+Environment: settings.py; STREAMGAUGE_TEXTS=1 also stores texts (off by default),
+STREAMGAUGE_LABEL_CAP values of a label per tenant in windows (1000).
+Misconfigured exits 2, Unreachable exits 3, each with one line on stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from streamgauge.contracts.errors import StreamgaugeError
+from streamgauge.contracts.topics import EVENTS
+from streamgauge.stream_processors.logs import set_up_logging
+from streamgauge.stream_processors.metrics.pricing import PriceBook
+from streamgauge.stream_processors.metrics.processor import MetricsProcessor
+from streamgauge.stream_processors.metrics.recall import recall
+from streamgauge.stream_processors.settings import WorkerSettings, number
+from streamgauge.stream_processors.worker import WorkerSpec, run_worker
+
+
+def build_spec(env: Mapping[str, str] = os.environ) -> WorkerSpec:
+    """The metrics worker, as the environment wants it."""
+    processor = MetricsProcessor(
+        PriceBook(),
+        texts=env.get("STREAMGAUGE_TEXTS", "") in ("1", "true"),
+        label_cap=number(env, "STREAMGAUGE_LABEL_CAP", 1_000, 1, 100_000, int),
+    )
+    return WorkerSpec(processor, (EVENTS,), recall)
+
+
+def run() -> None:
+    """Run until SIGTERM, then exit 0."""
+    set_up_logging("metrics")
+    try:
+        code = run_worker(build_spec(), WorkerSettings.from_env())
+    except StreamgaugeError as e:
+        sys.stderr.write(f"streamgauge metrics: {e}\n")
+        code = e.exit_code
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,85 @@
+"""What the metrics worker must remember after a restart, read from the store.
+
+Which events were seen, per source partition and only BELOW the offset to resume from: what one
+table has and another lacks must not count as seen. Which label values were admitted.
+In: settings, resume positions by `src/partition`. Out: processor.Memory. Blocks; runs in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streamgauge.storage.client import StoreClient, connect
+from streamgauge.stream_processors.metrics.dedup import ID_HORIZON, SEQ_HORIZON, Seen
+from streamgauge.stream_processors.metrics.processor import Memory
+from streamgauge.stream_processors.settings import WorkerSettings
+
+# Runs of consecutive seq per producer ("islands"), each with its last offset.
+INTERVALS = """
+SELECT producer_id, min(seq) AS low, max(seq) AS high, max(offset) AS last
+FROM (
+    SELECT producer_id, seq, offset,
+        seq - row_number() OVER (PARTITION BY producer_id ORDER BY seq) AS island
+    FROM (
+        SELECT producer_id, assumeNotNull(seq) AS seq, max(offset) AS offset
+        FROM events
+        WHERE kind = 0 AND src = {src:String} AND partition = {partition:UInt32}
+            AND offset >= {from:UInt64} AND offset < {to:UInt64}
+            AND producer_id != '' AND seq IS NOT NULL
+        GROUP BY producer_id, seq
+    )
+)
+GROUP BY producer_id, island
+ORDER BY producer_id, low
+"""
+
+# The last ids of events without (producer_id, seq), oldest first.
+IDS = """
+SELECT id FROM (
+    SELECT id, offset
+    FROM events
+    WHERE kind = 0 AND src = {src:String} AND partition = {partition:UInt32}
+        AND offset >= {from:UInt64} AND offset < {to:UInt64}
+        AND (producer_id = '' OR seq IS NULL)
+    ORDER BY offset DESC
+    LIMIT {limit:UInt32}
+)
+ORDER BY offset
+"""
+
+LABELS = """
+SELECT DISTINCT tenant, label, value FROM label_values WHERE kind = 0
+"""
+
+
+def recall(settings: WorkerSettings, positions: Mapping[str, int]) -> Memory:
+    """Read the memory for these resume positions. Raises Retryable if the store is away."""
+    with connect(settings.store) as client:
+        memory = Memory()
+        for key, position in positions.items():
+            memory.seen[key] = _seen(client, key, position)
+        _, found = client.rows(LABELS)
+        memory.labels = [(str(t), str(label), str(value)) for t, label, value in found]
+        return memory
+
+
+def _seen(client: StoreClient, key: str, position: int) -> Seen:
+    seen = Seen()
+    if position == 0:
+        return seen
+    src, _, partition = key.rpartition("/")
+    where = {
+        "src": src,
+        "partition": int(partition),
+        "from": max(0, position - SEQ_HORIZON),
+        "to": position,
+        "limit": ID_HORIZON,
+    }
+    _, intervals = client.rows(INTERVALS, where)
+    _, ids = client.rows(IDS, where)
+    seen.restore(
+        ((str(p), int(low), int(high), int(last)) for p, low, high, last in intervals),
+        (str(row[0]) for row in ids),
+        position,
+    )
+    return seen

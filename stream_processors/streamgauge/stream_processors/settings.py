@@ -1,0 +1,74 @@
+"""Settings of a stream worker, read once from the environment.
+
+STREAMGAUGE_BOOTSTRAP, STREAMGAUGE_TOPIC_PREFIX, STREAMGAUGE_KAFKA_*     contracts.kafka
+STREAMGAUGE_STORE_URL, _USER, _PASSWORD[_FILE], _DATABASE               storage.settings
+STREAMGAUGE_LATENESS_S     how late an event may come and still be in time (5; replays 30)
+STREAMGAUGE_FLUSH_S        longest time between flushes (0.5)
+STREAMGAUGE_FLUSH_EVENTS   events after which a flush does not wait for it (16384)
+STREAMGAUGE_SESSION_S      Kafka session time-out (10)
+STREAMGAUGE_STATIC_ID      static group membership under this name (none)
+STREAMGAUGE_INSTANCE       name of this process in ticks and the store (host-pid)
+STREAMGAUGE_METRICS_PORT   Prometheus port (0 = off)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from streamgauge.contracts.errors import Misconfigured
+from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.storage.settings import StoreSettings
+
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What the generic worker needs to know. Seconds, events; see the module's list."""
+
+    kafka: KafkaSettings
+    store: StoreSettings
+    lateness_s: float = 5.0
+    flush_s: float = 0.5
+    flush_events: int = 16_384
+    session_s: float = 10.0
+    static_id: str = ""
+    instance: str = ""
+    metrics_port: int = 0
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> WorkerSettings:
+        """Read the environment; Misconfigured names the variable that is out of bounds."""
+        instance = env.get("STREAMGAUGE_INSTANCE") or f"{socket.gethostname()}-{os.getpid()}"
+        return cls(
+            kafka=KafkaSettings.from_env(env),
+            store=StoreSettings.from_env(env),
+            lateness_s=number(env, "STREAMGAUGE_LATENESS_S", 5.0, 0, 86_400, float),
+            flush_s=number(env, "STREAMGAUGE_FLUSH_S", 0.5, 0.05, 10, float),
+            flush_events=number(env, "STREAMGAUGE_FLUSH_EVENTS", 16_384, 100, 200_000, int),
+            session_s=number(env, "STREAMGAUGE_SESSION_S", 10.0, 6, 300, float),
+            static_id=env.get("STREAMGAUGE_STATIC_ID", ""),
+            instance=re.sub(r"[^A-Za-z0-9_.-]", "-", instance)[:100],
+            metrics_port=number(env, "STREAMGAUGE_METRICS_PORT", 0, 0, 65_535, int),
+        )
+
+
+def number(
+    env: Mapping[str, str], name: str, default: N, low: float, high: float, kind: Callable[[str], N]
+) -> N:
+    """A bounded number from the environment; Misconfigured names the variable."""
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not low <= value <= high:
+        raise Misconfigured(f"{name}={text!r}: expected a number from {low:g} to {high:g}")
+    return value

@@ -1,0 +1,465 @@
+"""The generic stream worker: Kafka in, a processor's rows out, each offset exactly once per table.
+
+One process = one Faust app with the chunk transport, embedded in an asyncio loop; one flush thread.
+What keeps it exact:
+
+- The store is the truth. On every assignment, revocation, refused block and recreated topic the
+  buffers are dropped, the markers read again, and reading starts at the lowest (`_restart`).
+- Each such restart is an epoch. Runs, flushes and recalls of an older epoch are void.
+- A run is taken only where the last one ended; anything else is a restart, not a guess.
+- Acknowledgements follow the flush of every table; Kafka's committed offset is only a hint.
+
+In: WorkerSpec (what to do), WorkerSettings (where). Out: exit code; the store, ticks, dead letters.
+Not here: offsets (positions.py), writing (flusher.py), fetching (chunk_transport.py), meaning
+(metrics/, scores/, drift/).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import faust
+from faust.types import TP, EventT
+
+from streamgauge.contracts.clock import Clock, SystemClock
+from streamgauge.contracts.errors import Misconfigured, Retryable, Unreachable
+from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
+from streamgauge.contracts.topics import TopicSpec
+from streamgauge.storage.writer import SinkWriter
+from streamgauge.stream_processors import telemetry
+from streamgauge.stream_processors.chunk_transport import ChunkConsumer, Run
+from streamgauge.stream_processors.chunks import Chunk, Processor, source_key
+from streamgauge.stream_processors.failpoints import FailPoints
+from streamgauge.stream_processors.faust_app import build_app
+from streamgauge.stream_processors.flusher import Flusher, Job, Result
+from streamgauge.stream_processors.kafka_io import (
+    Publisher,
+    Source,
+    Sources,
+    last_progress,
+)
+from streamgauge.stream_processors.positions import Positions
+from streamgauge.stream_processors.settings import WorkerSettings
+from streamgauge.stream_processors.watermark import Watermarks
+
+log = logging.getLogger(__name__)
+
+START_S = 30.0
+TICK_S = 1.0
+STOP_S = 2.0
+SOURCES_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What a worker does.
+
+    recall: reads from the store what the processor must remember of the offsets below the given
+    resume positions (by `src/partition`); runs in the flush thread; its result goes to
+    `Processor.restore`. May raise Retryable.
+    """
+
+    processor: Processor
+    topics: tuple[TopicSpec, ...]
+    recall: Callable[[WorkerSettings, Mapping[str, int]], object] | None = None
+
+
+@dataclass(slots=True)
+class _Recalled:
+    sources: dict[str, Source]
+    positions: Positions
+    progress: dict[str, PartitionProgress]
+    memory: object
+
+
+class ChunkWorker:
+    """One worker process. `await run()` returns its exit code."""
+
+    def __init__(
+        self, spec: WorkerSpec, settings: WorkerSettings, clock: Clock | None = None
+    ) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.processor = spec.processor
+        self.name = spec.processor.writer
+        self.clock = clock or SystemClock()
+        self.topics = [settings.kafka.topic(t) for t in spec.topics]
+        self.epoch = 0
+        self.ready = False  # positions are known and open in this epoch
+        self._assigned: frozenset[TP] = frozenset()
+        self._sources: dict[str, Source] = {}
+        self._positions = Positions((), {}, ())
+        self._watermarks = Watermarks({}, {}, 0)
+        self._pending = 0
+        self._taken: deque[EventT[Any]] = deque()
+        self._stop = asyncio.Event()
+        self._room = asyncio.Event()
+        self._due = asyncio.Event()
+        self._halt = threading.Event()
+        self._failure: BaseException | None = None
+        self._restarting: asyncio.Task[None] | None = None
+        self._flush_lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="flush")
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Work until SIGTERM or SIGINT; 0, or the exception of a bug.
+
+        Raises Misconfigured (no topic) or Unreachable (Kafka or the store away for START_S) at
+        start; later both are waited for.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        self._connect_objects()
+        await self._reach()
+        telemetry.serve(self.settings.metrics_port)
+        app = self._app()
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            app.finalize()
+            await app.start()
+            tasks = [
+                asyncio.create_task(self._guard(body()), name=body.__name__)
+                for body in (self._flush_loop, self._tick_loop)
+            ]
+            log.info("worker_started", extra={"writer": self.name, "topics": self.topics})
+            await self._stop.wait()
+            if self._failure is None:
+                await self._drain()
+        finally:
+            self._halt.set()
+            self.epoch += 1
+            for task in [*tasks, *([self._restarting] if self._restarting else [])]:
+                task.cancel()
+            await asyncio.wait([asyncio.create_task(app.stop())], timeout=STOP_S)
+            self._publisher.close()
+            self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._failure is not None:
+            raise self._failure
+        log.info("worker_stopped", extra={"writer": self.name})
+        return 0
+
+    def _connect_objects(self) -> None:
+        s = self.settings
+        self._source_ids = Sources(s.kafka)
+        self._publisher = Publisher(s.kafka)
+        self._writer = SinkWriter(
+            s.store, instance=f"{self.name}-{s.instance}", session_timeout_s=s.session_s
+        )
+        self._flusher = Flusher(
+            writer_name=self.name,
+            writer=self._writer,
+            publisher=self._publisher,
+            sources=self._source_ids,
+            failpoints=FailPoints.from_env(),
+            current_epoch=lambda: self.epoch,
+            halt=self._halt,
+        )
+
+    async def _reach(self) -> None:
+        """Kafka, its topics and the store answer; else Misconfigured or Unreachable."""
+        deadline = time.monotonic() + START_S
+
+        def ask() -> None:
+            self._source_ids.describe(self.topics)
+            self._writer.high_water(self.processor.tables[0])
+
+        while True:
+            try:
+                await self._in_thread(ask)
+                return
+            except Unreachable as e:
+                if time.monotonic() > deadline or self._stop.is_set():
+                    raise
+                log.warning("waiting", extra={"error": str(e)})
+                await asyncio.sleep(1)
+
+    def _app(self) -> faust.App:
+        app = build_app(self.name, self.settings)
+        self._faust = app
+        channel = app.topic(*self.topics, key_type=None, value_type=None)
+        app.agent(channel, name=f"{self.name}-runs")(self._agent)
+        revoked: Any = self._on_revoked
+        assigned: Any = self._on_assigned
+        app.on_partitions_revoked.connect(revoked)
+        app.on_partitions_assigned.connect(assigned)
+        return app
+
+    @property
+    def _consumer(self) -> ChunkConsumer:
+        return cast(ChunkConsumer, self._faust.consumer)
+
+    # -- partitions come and go ------------------------------------------------------------------
+
+    async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        self._assigned = self._assigned - revoked
+        self._drop("revoked")
+
+    async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        self._assigned = frozenset(assigned)
+        self._restart("assigned")
+
+    def _drop(self, cause: str) -> None:
+        """Forget everything that is not in the store."""
+        self.epoch += 1
+        self.ready = False
+        self.processor.reset()
+        self._pending = 0
+        self._taken.clear()
+        self._room.set()
+        telemetry.RESTARTS.labels(self.name, cause).inc()
+        log.info("buffers_dropped", extra={"cause": cause, "epoch": self.epoch})
+
+    def _restart(self, cause: str) -> None:
+        """Drop, read the markers, read on from them."""
+        self._drop(cause)
+        if self._restarting is not None:
+            self._restarting.cancel()
+        self._restarting = asyncio.create_task(self._guard(self._resume(self.epoch)))
+
+    async def _resume(self, epoch: int) -> None:
+        assigned, generation = self._assigned, self._generation()
+        await self._consumer.close_all()
+        wait_s = 0.1
+        while True:
+            try:
+                recalled = await self._in_thread(lambda: self._recall(assigned, generation))
+                break
+            except (Retryable, Misconfigured) as e:  # away, or the topic is deleted: wait for it
+                log.warning("recall_retry", extra={"error": str(e)})
+                await asyncio.sleep(wait_s)
+                wait_s = min(2.0, wait_s * 2)
+        if epoch != self.epoch:
+            return
+        self._sources, self._positions = recalled.sources, recalled.positions
+        self._watermarks = Watermarks(
+            recalled.positions.pos, recalled.progress, round(self.settings.lateness_s * 1000)
+        )
+        self.processor.restore(recalled.memory)
+        where = {tp: self._positions.pos[self._key(tp)] for tp in assigned}
+        if await self._consumer.open_at(where, epoch) and epoch == self.epoch:
+            self.ready = True
+            telemetry.ASSIGNED.labels(self.name).set(len(assigned))
+            log.info("resumed", extra={"epoch": epoch, "positions": dict(self._positions.pos)})
+
+    def _recall(self, assigned: frozenset[TP], generation: int) -> _Recalled:
+        """Read the store's truth. In the flush thread: after any flush of an older epoch."""
+        sources = self._source_ids.describe(self.topics)
+        self._writer.set_generation(generation)
+        self._writer.end_predecessors()
+        markers = {table: self._writer.high_water(table) for table in self.processor.tables}
+        keys = {source_key(sources[tp.topic].src, tp.partition) for tp in assigned}
+        positions = Positions(self.processor.tables, markers, keys)
+        progress = last_progress(self.settings.kafka, self.name, keys) if keys else {}
+        memory = None
+        if self.spec.recall is not None and keys:
+            memory = self.spec.recall(self.settings, positions.pos)
+        return _Recalled(sources, positions, progress, memory)
+
+    def _generation(self) -> int:
+        return max(0, int(self._faust.consumer_generation_id or 0))
+
+    def _key(self, tp: TP) -> str:
+        return source_key(self._sources[tp.topic].src, tp.partition)
+
+    # -- runs in -----------------------------------------------------------------------------------
+
+    async def _agent(self, stream: Any) -> None:
+        stream.enable_acks = False
+        async for run in stream:
+            try:
+                await self._take(run, stream.current_event)
+            except Exception as e:  # noqa: BLE001  # a rim: a bug ends the process, nothing is acked
+                self._fail(e)
+                await asyncio.sleep(3600)
+
+    async def _take(self, run: Run, event: EventT[Any]) -> None:
+        if run.epoch != self.epoch or not self.ready:
+            return
+        key = self._key(run.tp)
+        if run.base != self._positions.pos[key]:
+            log.error(
+                "run_out_of_place",
+                extra={"key": key, "base": run.base, "expected": self._positions.pos[key]},
+            )
+            self._restart("out_of_place")
+            return
+        self._absorb(run, key)
+        self._taken.append(event)
+        run.release()
+        if self._pending >= self.settings.flush_events:
+            self._due.set()
+        while self._pending >= 2 * self.settings.flush_events and run.epoch == self.epoch:
+            self._room.clear()  # the flush is behind: Faust's buffer fills, the partition pauses
+            await self._room.wait()
+
+    def _absorb(self, run: Run, key: str) -> None:
+        src, records = self._sources[run.tp.topic].src, run.records
+        # A log that nobody has read before does not begin at 0: that is not a loss.
+        lost = 0 if self._positions.first_time(key) and run.base == 0 else run.lost
+        for low, high, tables in self._positions.split(key, run.base, run.next):
+            part = records
+            if low != run.base or high != run.next:
+                part = [r for r in records if low <= r.offset < high]
+            chunk = Chunk(
+                src=src,
+                partition=run.tp.partition,
+                base=low,
+                next=high,
+                offsets=[r.offset for r in part],
+                values=[r.value for r in part],
+                append_ms=[r.timestamp for r in part],
+                tables=tables,
+                lost=lost if low == run.base else 0,
+                end=run.end,
+            )
+            max_ts = self.processor.absorb(chunk)
+            self._positions.absorbed(key, high)
+            last_append = max(chunk.append_ms, default=None)
+            self._watermarks.absorbed(key, position=high, max_ts=max_ts, last_append=last_append)
+        self._pending += len(records)
+        telemetry.EVENTS.labels(self.name).inc(len(records))
+        telemetry.RUNS.labels(self.name).inc()
+        telemetry.PENDING.labels(self.name).set(self._pending)
+
+    # -- rows out ----------------------------------------------------------------------------------
+
+    async def _flush_loop(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), self.settings.flush_s)
+            self._due.clear()
+            await self._flush()
+
+    async def _flush(self, *, force: bool = False) -> None:
+        async with self._flush_lock:
+            if self.ready:
+                await self._flush_now(force=force)
+
+    async def _flush_now(self, *, force: bool) -> None:
+        now_ms, epoch = self.clock.now_ms(), self.epoch
+        moves = self._positions.moves(now_ms=now_ms, force=force)
+        if not self._pending and not any(move.marker_due for move in moves):
+            return
+        cut = self.processor.cut(now_ms=now_ms)
+        snapshot, n = self._watermarks.snapshot(), self._pending
+        written_on = datetime.fromtimestamp(now_ms / 1000, UTC).date()
+        job = Job(epoch, cut, moves, dict(self._sources), written_on)
+        self._pending = 0
+        self._room.set()
+        outcome = await self._in_thread(lambda: self._flusher.write(job))
+        telemetry.FLUSHES.labels(self.name, outcome.result.value).inc()
+        telemetry.FLUSH_SECONDS.labels(self.name).observe(outcome.seconds)
+        for table, rows in outcome.rows.items():
+            telemetry.ROWS.labels(self.name, table).inc(rows)
+        if epoch != self.epoch:
+            return
+        if outcome.result is not Result.DONE:
+            self._restart(outcome.result.value)
+            return
+        for move in outcome.landed:
+            self._positions.landed(move.table, move.next, now_ms=now_ms)
+        self._watermarks.flushed(snapshot)
+        self._acknowledge()
+        log.debug("flushed", extra={"events": n, "rows": outcome.rows, "s": outcome.seconds})
+
+    def _acknowledge(self) -> None:
+        waiting: deque[EventT[Any]] = deque()
+        for event in self._taken:
+            run = cast(Run, event.value)
+            if run.next <= self._positions.lowest(self._key(run.tp)):
+                event.message.ack(self._consumer)
+            else:
+                waiting.append(event)
+        self._taken = waiting
+
+    # -- ticks -------------------------------------------------------------------------------------
+
+    async def _tick_loop(self) -> None:
+        asked = time.monotonic()
+        while True:
+            started = time.monotonic()
+            if self._faust.should_stop:
+                raise self._faust.crash_reason or RuntimeError("the Kafka consumer has stopped")
+            if self.ready:
+                await self._tick()
+            if started - asked >= SOURCES_S:
+                asked = started
+                await self._check_sources()
+            await asyncio.sleep(max(0.1, TICK_S - (time.monotonic() - started)))
+
+    async def _check_sources(self) -> None:
+        """A topic that was deleted and made anew is another source; nobody tells us."""
+        try:
+            now = await asyncio.to_thread(self._source_ids.describe, self.topics)
+        except (Retryable, Misconfigured):
+            return  # away or deleted; looked at again in SOURCES_S
+        if self.ready and now != self._sources:
+            self._restart("source_changed")
+
+    async def _tick(self) -> None:
+        epoch = self.epoch
+        by_tp = await self._consumer.ends()
+        if epoch != self.epoch or not self.ready:
+            return
+        ends = {self._key(tp): end for tp, end in by_tp.items() if tp.topic in self._sources}
+        progress, now_ms = self._watermarks.progress(ends), self.clock.now_ms()
+        total = sum(source.partitions for source in self._sources.values())
+        self._publisher.tick(
+            Tick(
+                v=1,
+                writer=Writer(self.name),
+                instance=self.settings.instance,
+                generation=self._generation(),
+                wall_ms=now_ms,
+                partitions=progress,
+                completeness=min(1.0, len(progress) / total) if total else None,
+            )
+        )
+        telemetry.show_progress(self.name, progress, self._watermarks.oldest(), now_ms)
+
+    # -- end ---------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Store what is absorbed, with markers everywhere, and commit; at most STOP_S."""
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._consumer._thread.close_all()
+                await self._flush(force=True)
+                await self._consumer.commit()
+                if self.ready:
+                    await self._tick()
+        except TimeoutError:
+            log.warning("drain_cut_short")  # the rest is read again after the next start
+
+    async def _guard(self, body: Any) -> None:
+        try:
+            await body
+        except Exception as e:  # noqa: BLE001  # a rim: the process ends with this error
+            self._fail(e)
+
+    def _fail(self, error: BaseException) -> None:
+        log.error("worker_failed", exc_info=error)
+        self._failure = self._failure or error
+        self._stop.set()
+
+    async def _in_thread(self, call: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def run_worker(spec: WorkerSpec, settings: WorkerSettings) -> int:
+    """Run a worker until SIGTERM; its exit code (0). Errors of start-up propagate."""
+    return asyncio.run(ChunkWorker(spec, settings).run())
