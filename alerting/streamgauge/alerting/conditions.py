@@ -39,7 +39,7 @@ NANO = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One series at one step. n: events counted. bad: the counted bad ones, where that has a meaning."""
+    """One series at one step. n: events counted. bad: the bad ones, where that has a meaning."""
 
     labels: dict[str, str]
     value: float | None

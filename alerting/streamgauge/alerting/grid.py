@@ -30,7 +30,7 @@ def due(
 
 
 def open_steps(last_ms: int, open_ms: int, every_ms: int, *, limit: int) -> list[int]:
-    """Steps after `last_ms` whose windows have begun to fill: up to the one that ends after `open_ms`.
+    """Steps after `last_ms` whose windows have begun to fill: to the one that ends after `open_ms`.
 
     At most `limit`, the newest ones.
     """

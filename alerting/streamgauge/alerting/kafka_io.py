@@ -6,7 +6,8 @@ a broker that does not answer, Misconfigured for topics that are not there, Fenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +43,17 @@ class Fenced(StreamgaugeError):
     """Another engine of the same name has taken over: this one must end and write nothing more."""
 
 
-class Restart(Exception):  # noqa: N818 - a signal, not an error
+class Restart(Exception):
     """What is in memory cannot be trusted any more: read it back from the topics and go on."""
 
 
-def consumer(settings: KafkaSettings, *, group: str, instance: str = "", **more: Any) -> Consumer:
+def consumer(
+    settings: KafkaSettings,
+    *,
+    group: str,
+    instance: str = "",
+    more: Mapping[str, Any] | None = None,
+) -> Consumer:
     """A read_committed consumer that commits nothing by itself."""
     config = settings.librdkafka(
         group_id=group, isolation_level="read_committed", enable_auto_commit=False,
@@ -56,11 +63,11 @@ def consumer(settings: KafkaSettings, *, group: str, instance: str = "", **more:
     )  # fmt: skip
     if instance:
         config["group.instance.id"] = instance
-    return Consumer({**config, **more}, logger=_log())
+    return Consumer({**config, **(more or {})}, logger=_log())
 
 
 def transactional_producer(settings: KafkaSettings, transactional_id: str) -> Producer:
-    """A producer of transactions; fences every older one of the same id, and ends what it left open."""
+    """A producer of transactions; fences older ones of the same id and ends what they left open."""
     config = settings.librdkafka(
         transactional_id=transactional_id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         linger_ms=2, partitioner="murmur2_random", compression_type="zstd",
@@ -75,8 +82,6 @@ def transactional_producer(settings: KafkaSettings, transactional_id: str) -> Pr
 
 
 def _log() -> Any:
-    import logging
-
     logger = logging.getLogger("streamgauge.alerting.librdkafka")
     logger.setLevel(logging.ERROR)
     return logger
@@ -102,8 +107,9 @@ class TopicIdentity:
 
 
 def identities(settings: KafkaSettings, *specs: TopicSpec) -> list[TopicIdentity]:
-    """Id and partition count of topics; Misconfigured if one is not there, Unreachable if nobody answers."""
-    admin = AdminClient(settings.librdkafka(), logger=_log())
+    """Ids of topics; Misconfigured if one is missing, Unreachable if nobody answers."""
+    config: dict[str, Any] = settings.librdkafka()
+    admin = AdminClient(config, logger=_log())
     names = [settings.topic(s) for s in specs]
     found = []
     for name, future in admin.describe_topics(
@@ -138,7 +144,7 @@ def read_back(
     Waits for open transactions below the end to be decided: they are, within their timeout.
     """
     tail = consumer(
-        settings, group="streamgauge-read-back", **{"enable.partition.eof": True}
+        settings, group="streamgauge-read-back", more={"enable.partition.eof": True}
     )  # never joins the group: assign only
     try:
         low, high = _range(settings, topic, partition)
@@ -175,7 +181,7 @@ def read_back(
 def _range(settings: KafkaSettings, topic: str, partition: int) -> tuple[int, int]:
     """First offset, and the one after the last, undecided transactions included."""
     raw = consumer(
-        settings, group="streamgauge-read-back", **{"isolation.level": "read_uncommitted"}
+        settings, group="streamgauge-read-back", more={"isolation.level": "read_uncommitted"}
     )
     try:
         found = raw.get_watermark_offsets(TopicPartition(topic, partition), COMMAND_TIMEOUT_S)

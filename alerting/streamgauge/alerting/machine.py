@@ -1,8 +1,8 @@
 """The state machine: alerts as a deterministic function of the evaluation log.
 
 In: the state of one rule and its next log record. Out: the next state and the transitions, each a
-whole `Alert` record. All that matters of an alert's state is in its last record, so the state can be
-restored from the alerts topic at any offset of the log. Durations are event time, from the records.
+whole `Alert` record. All that matters of an alert's state is in its last record, so the state can
+be restored from the alerts topic at any offset of the log. Durations are event time, from the records.
 
     inactive --breach--> pending --held `for`--> firing --ok--> recovering --held--> resolved
                  '-------- for = 0 --------------^  ^-- breach --'
@@ -35,7 +35,7 @@ _CLOSED = (AlertStatus.RESOLVED,)
 
 @dataclass(frozen=True, slots=True)
 class RuleState:
-    """State of one rule. last_step_ms: its last final record. alerts: last record by fingerprint."""
+    """State of a rule. last_step_ms: its last final record. alerts: last record by fingerprint."""
 
     last_step_ms: int = -1
     alerts: Mapping[str, Alert] = field(default_factory=dict)

@@ -58,7 +58,7 @@ MAP_DIMENSIONS = {
     "finish_reason": "finish_reasons",
     "http_status": "http_statuses",
 }
-"""Dimensions that exist only as counts inside a cell: what a novelty rule may watch beside labels."""
+"""Dimensions that exist only as counts inside a cell; a novelty rule may watch them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Panes:
     cells: Mapping[Labels, Mapping[int, RawCell]] = field(default_factory=dict)
 
     def window(self, labels: Labels, start_ms: int, end_ms: int) -> RawCell:
-        """Summed cell of [start_ms, end_ms); empty if no row was there. Both must be breakpoints."""
+        """Summed cell of [start_ms, end_ms); empty without a row. Both must be breakpoints."""
         slots = self.cells.get(labels)
         if not slots:
             return {}

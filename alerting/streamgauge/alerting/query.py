@@ -69,13 +69,13 @@ def batch_sql(
 ) -> tuple[str, dict[str, Any]]:
     """The statement of a batch and its parameters.
 
-    Columns: the dimensions, `slot` (1 = first interval), `first_ms`, then `a0`, `a1` ... in the order
-    of `aggregates`.
+    Columns: the dimensions, `slot` (1 = first interval), `first_ms`, then `a0`, `a1` ... in the
+    order of `aggregates`.
     """
     labels = "".join(f"{d}, " for d in dimensions)
     sums = "".join(f", {aggregate_sql(a)} AS a{i}" for i, a in enumerate(aggregates))
     more = where_sql(where)
-    sql = (
+    sql = (  # names come from the registry, values are bound
         f"SELECT {labels}arrayCount(b -> b <= toInt64(toUnixTimestamp(t)), {{breaks:Array(Int64)}})"
         f" AS slot, toInt64(toUnixTimestamp(min(t))) * 1000 AS first_ms{sums} FROM {table}"
         f" WHERE kind = 0 AND resolution = {resolution // 1000} AND {REVISION}"
@@ -122,7 +122,11 @@ def template(rule: Rule) -> str:
 
 def span(start: str, end: str) -> str:
     """Condition on `t`: start included, end not; both ms, as text."""
-    return f"t >= fromUnixTimestamp(intDiv({start}, 1000)) AND t < fromUnixTimestamp(intDiv({end}, 1000))"
+    first, last = (
+        f"fromUnixTimestamp(intDiv({start}, 1000))",
+        f"fromUnixTimestamp(intDiv({end}, 1000))",
+    )
+    return f"t >= {first} AND t < {last}"
 
 
 def _change(rule: Change, source: str, now: str) -> str:

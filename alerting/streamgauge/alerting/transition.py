@@ -22,10 +22,10 @@ from streamgauge.contracts.alerts import (
     Window,
     fingerprint,
 )
-from streamgauge.contracts.records import from_ms, to_ms
+from streamgauge.contracts.records import from_ms
 
 EPOCH = 1
-"""Generation of the engine. Constant: Kafka's transactions fence zombies, so no two write at once."""
+"""Generation of the engine. Constant: Kafka's transactions fence zombies."""
 FLAPS = 4
 FLAP_SPAN_MS = 30 * 60_000
 FLAP_SPAN_IN_FOR = 6
@@ -180,7 +180,7 @@ def _texts(
     threshold: float | None,
     last: Alert | None,
 ) -> dict[str, str]:
-    """The rule's texts, filled. A template that cannot be filled stays as it is: no alert is lost."""
+    """The rule's texts, filled. One that cannot be filled stays as it is: no alert is lost."""
     if not policy.annotations and last is not None:
         return dict(last.annotations)
     names = {

@@ -26,8 +26,8 @@ class _Seen:
 class SourceClock:
     """State of one source. All ms; None: not known yet.
 
-    watermark_ms: no earlier event is awaited. open_ms: latest event time stored, or broker time in
-    mode live. held: some partition has unread events, or is not heard of. completeness: share of
+    watermark_ms: no earlier event is awaited. open_ms: latest event time stored. stored: sum of the
+    positions stored; it moves when data come. held: some partition has unread events, or is not heard of. completeness: share of
     partitions heard of.
     """
 
@@ -35,6 +35,7 @@ class SourceClock:
     open_ms: int | None
     held: bool
     completeness: float
+    stored: int = 0
 
 
 @dataclass(slots=True)
@@ -78,9 +79,12 @@ class TickBook:
         if now is not None and (before is None or now > before):
             self._clock[source] = now
         latest = [p.max_ts for p in parts if p.max_ts is not None]
-        open_ms = max([*latest, *([newest] if self.live else [])], default=None)
         return SourceClock(
-            self._clock.get(source), open_ms, any(p.lag > 0 for p in parts), heard / len(parts)
+            self._clock.get(source),
+            max(latest, default=None),
+            any(p.lag > 0 for p in parts),
+            heard / len(parts),
+            sum(p.stored_offset for p in parts),
         )
 
     @property

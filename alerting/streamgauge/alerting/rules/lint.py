@@ -10,6 +10,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from streamgauge.alerting.metrics import DIMENSIONS, METRICS
 from streamgauge.alerting.resolution import horizon_ms, resolution_ms
@@ -37,6 +38,13 @@ def is_monotone(rule: Rule) -> bool:
     return isinstance(rule, Budget | Novelty)
 
 
+def fires_early(rule: Rule) -> bool:
+    """Whether a rule is judged on open windows. Novelty only when asked to: it reads far back."""
+    if rule.early is None:
+        return is_monotone(rule) and not rule.for_ms and not isinstance(rule, Novelty)
+    return rule.early
+
+
 def lint(rule: Rule) -> list[Complaint]:
     """All complaints about one rule, in a stable order."""
     return [*_times(rule), *_levels(rule), *_recover(rule), *_kind(rule), *_texts(rule)]
@@ -56,7 +64,7 @@ def _times(rule: Rule) -> Iterator[Complaint]:
         yield Complaint(
             "baseline" if hasattr(rule, "baseline") else "window",
             f"looks back {format_duration(horizon_ms(rule))}, but cells of {format_duration(step)} "
-            f"are kept {format_duration(KEPT_MS[step])}; use multiples of 1m everywhere to look further",
+            f"are kept {format_duration(KEPT_MS[step])}; use multiples of 1m to look further",
         )
     window, baseline = getattr(rule, "window", 0), getattr(rule, "baseline", 0)
     if baseline and window and baseline < window:
@@ -92,7 +100,7 @@ def _ladder(rule: Threshold | Ratio | Change | Budget) -> Iterator[Complaint]:
     if not steps:
         yield Complaint("levels", "is empty")
     upward = rule.op in (">=", ">")
-    ordered = all((a < b) if upward else (a > b) for a, b in zip(steps, steps[1:], strict=False))
+    ordered = all((a < b) if upward else (a > b) for a, b in pairwise(steps))
     if not ordered:
         yield Complaint(
             "levels",

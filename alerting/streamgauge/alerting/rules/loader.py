@@ -46,6 +46,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
+        """`file.yml:12: rule "x": what is wrong`."""
         who = f'rule "{self.rule}": ' if self.rule else ""
         return f"{self.file}:{self.line}: {who}{self.message}"
 
