@@ -76,6 +76,11 @@ def create_topics(
     return sorted(created)
 
 
+def require_broker(settings: KafkaSettings, *, timeout_s: float = 10.0) -> None:
+    """Unreachable if no broker answers there."""
+    _topics(_admin(settings), settings, timeout_s)
+
+
 def check_topics(
     settings: KafkaSettings,
     *,

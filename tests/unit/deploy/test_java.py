@@ -8,7 +8,7 @@ import pytest
 
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.kafka import java as finding
-from streamgauge.deploy.kafka.properties import jvm_flags
+from streamgauge.deploy.kafka.properties import cluster_id, jvm_flags
 
 
 def fake_java(folder: Path, version: str) -> Path:
@@ -52,3 +52,8 @@ def test_flags_fit_the_java() -> None:
     assert "-XX:+UseCompactObjectHeaders" in jvm_flags(25, heap_mb=192)
     assert "-XX:+UseCompactObjectHeaders" not in jvm_flags(17, heap_mb=192)
     assert "-Xmx192m" in jvm_flags(17, heap_mb=192)
+
+
+def test_a_cluster_id_is_never_read_as_an_option() -> None:
+    ids = {cluster_id(bytes([first]) + bytes(15)) for first in range(256)}
+    assert all(len(text) == 22 and text[0] != "-" for text in ids)

@@ -12,9 +12,13 @@ DAY_MS = 86_400_000
 
 
 def cluster_id(random_bytes: bytes) -> str:
-    """A Kafka cluster id: 16 random bytes in url-safe base64 without padding."""
+    """A Kafka cluster id: 16 random bytes in url-safe base64 without padding.
+
+    Never begins with "-": Kafka's tools would read it as an option.
+    """
     assert len(random_bytes) == 16
-    return base64.urlsafe_b64encode(random_bytes).rstrip(b"=").decode()
+    text = base64.urlsafe_b64encode(random_bytes).rstrip(b"=").decode()
+    return text if text[0] != "-" else "A" + text[1:]
 
 
 def server_properties(

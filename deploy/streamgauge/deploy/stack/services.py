@@ -202,7 +202,9 @@ class WorkerService:
 
     def last_words(self) -> str:
         """The last line of its log: the error line, if it ended with one."""
-        return last_line(self.log).removeprefix("error: ")
+        return (
+            last_line(self.log).removeprefix("error: ").removeprefix(f"streamgauge {self.name}: ")
+        )
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM, then SIGKILL."""

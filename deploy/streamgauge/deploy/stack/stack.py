@@ -26,6 +26,7 @@ from streamgauge.contracts.kafka import ENV_BOOTSTRAP, ENV_PASS_THROUGH, KafkaSe
 from streamgauge.deploy.kafka.local import LocalKafka
 from streamgauge.deploy.ports import free_ports, is_free, require_free
 from streamgauge.deploy.processes import Pid
+from streamgauge.deploy.sql.ask import ask_rows
 from streamgauge.deploy.stack.layout import hmac_key_file, prepare_home, take_lock
 from streamgauge.deploy.stack.plan import (
     TICKERS,
@@ -39,7 +40,7 @@ from streamgauge.deploy.stack.services import KafkaService, Service, StoreServic
 from streamgauge.deploy.stack.state import ProcessState, StackState, read_state, write_state
 from streamgauge.deploy.stack.supervised import Supervised
 from streamgauge.deploy.stack.ticking import wait_ticking
-from streamgauge.deploy.topics import create_topics
+from streamgauge.deploy.topics import create_topics, require_broker
 from streamgauge.storage.settings import ENV_URL, StoreSettings
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class Stack:
         return self.state
 
     def _start_all(self, *, wait_for_workers: bool) -> None:
+        self._look_for_external()
         self._say("starting Kafka and the store ...")
         self._launch_services()
         with ThreadPoolExecutor(2) as pool:
@@ -168,6 +170,14 @@ class Stack:
         if wait_for_workers:
             self._wait_for_workers(names)
         threading.Thread(target=self._cap_logs, name="cap-logs", daemon=True).start()
+
+    def _look_for_external(self) -> None:
+        """Services of the user's must answer before anything of ours is started."""
+        if self._environ.get(ENV_BOOTSTRAP):
+            require_broker(KafkaSettings.from_env(self._environ))
+        if self._environ.get(ENV_URL):
+            found = StoreSettings.from_env(self._environ)
+            ask_rows(found.with_database("default"), "SELECT 1", timeout_s=10)
 
     def _launch_services(self) -> None:
         if self._environ.get(ENV_BOOTSTRAP):
