@@ -16,17 +16,17 @@ from streamgauge.stream_processors.settings import WorkerSettings
 
 # Runs of consecutive seq per producer ("islands"), each with its last offset.
 INTERVALS = """
-SELECT producer_id, min(seq) AS low, max(seq) AS high, max(offset) AS last
+SELECT producer_id, min(number) AS low, max(number) AS high, max(at) AS last
 FROM (
-    SELECT producer_id, seq, offset,
-        seq - row_number() OVER (PARTITION BY producer_id ORDER BY seq) AS island
+    SELECT producer_id, number, at,
+        number - row_number() OVER (PARTITION BY producer_id ORDER BY number) AS island
     FROM (
-        SELECT producer_id, assumeNotNull(seq) AS seq, max(offset) AS offset
+        SELECT producer_id, assumeNotNull(seq) AS number, max(offset) AS at
         FROM events
         WHERE kind = 0 AND src = {src:String} AND partition = {partition:UInt32}
             AND offset >= {from:UInt64} AND offset < {to:UInt64}
             AND producer_id != '' AND seq IS NOT NULL
-        GROUP BY producer_id, seq
+        GROUP BY producer_id, number
     )
 )
 GROUP BY producer_id, island
