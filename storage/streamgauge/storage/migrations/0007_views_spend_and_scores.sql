@@ -14,7 +14,7 @@ SELECT
     w.provider AS provider,
     w.model AS model,
     w.error_type AS error_type,
-    w.error_n AS n,
+    w.error_n AS errors,
     w.n AS requests,
     if(w.n > 0, w.error_n / w.n, NULL) AS share
 FROM (
@@ -41,9 +41,9 @@ ALTER TABLE {{DB}}.v_errors {{ON_CLUSTER}}
     COMMENT COLUMN provider 'Provider',
     COMMENT COLUMN model 'Model as asked for; __other__: beyond the cap of labels',
     COMMENT COLUMN error_type 'Class or code of the error',
-    COMMENT COLUMN n 'Requests that ended with it',
+    COMMENT COLUMN errors 'Requests that ended with it',
     COMMENT COLUMN requests 'All requests of these labels in the minute',
-    COMMENT COLUMN share 'n / requests';
+    COMMENT COLUMN share 'errors / requests';
 
 -- One row is what one key and user spent on one model in one hour. Kept 400 days.
 CREATE OR REPLACE VIEW {{DB}}.v_spend {{ON_CLUSTER}} AS
@@ -56,7 +56,7 @@ SELECT
     nullIf(w.user_id, '') AS user_id,
     w.provider AS provider,
     w.model AS model,
-    w.n AS n,
+    w.n AS requests,
     w.input_tokens AS input_tokens,
     w.output_tokens AS output_tokens,
     if(w.unpriced_n >= w.n, NULL, {{USD:w.cost_nano_usd}}) AS cost_usd,
@@ -81,7 +81,7 @@ ALTER TABLE {{DB}}.v_spend {{ON_CLUSTER}}
     COMMENT COLUMN user_id 'User, hashed',
     COMMENT COLUMN provider 'Provider',
     COMMENT COLUMN model 'Model as asked for',
-    COMMENT COLUMN n 'Requests',
+    COMMENT COLUMN requests 'Requests',
     COMMENT COLUMN input_tokens 'Input tokens',
     COMMENT COLUMN output_tokens 'Output tokens',
     COMMENT COLUMN cost_usd 'Cost of the priced requests, USD; NULL: none has a known price',
@@ -100,7 +100,7 @@ SELECT
     nullIf(w.variant, '') AS variant,
     nullIf(p.template_hash, '') AS template_hash,
     p.labels AS labels,
-    w.n AS n,
+    w.n AS requests,
     if(w.n > 0, (w.errors + w.timeouts) / w.n, NULL) AS error_rate,
     w.refused AS refused,
     w.output_invalid_n AS output_invalid_n,
@@ -108,8 +108,8 @@ SELECT
     if(w.n > 0, w.output_tokens / w.n, NULL) AS output_tokens_avg,
     if(w.unpriced_n >= w.n, NULL, {{USD:w.cost_nano_usd}}) AS cost_usd,
     if(w.unpriced_n >= w.n, NULL, {{USD:w.cost_nano_usd}} / (w.n - w.unpriced_n)) AS cost_usd_per_request,
-    {{QUANTILE:0.5:w.duration_ms_hist}} AS duration_ms_p50,
-    {{QUANTILE:0.95:w.duration_ms_hist}} AS duration_ms_p95
+    {{QUANTILE:0.5:w.duration_ms_hist}} AS latency_p50_ms,
+    {{QUANTILE:0.95:w.duration_ms_hist}} AS latency_p95_ms
 FROM (
     SELECT
         s.t AS t, s.tenant AS tenant, s.app AS app, s.env AS env, s.prompt_name AS
@@ -139,7 +139,7 @@ ALTER TABLE {{DB}}.v_prompts {{ON_CLUSTER}}
     COMMENT COLUMN variant 'A/B arm',
     COMMENT COLUMN template_hash 'Hash of the template, if registered',
     COMMENT COLUMN labels 'Labels of the version, if registered',
-    COMMENT COLUMN n 'Requests',
+    COMMENT COLUMN requests 'Requests',
     COMMENT COLUMN error_rate 'Share of errors and timeouts',
     COMMENT COLUMN refused 'Refusals',
     COMMENT COLUMN output_invalid_n 'Outputs that did not parse',
@@ -147,8 +147,8 @@ ALTER TABLE {{DB}}.v_prompts {{ON_CLUSTER}}
     COMMENT COLUMN output_tokens_avg 'Output tokens per request',
     COMMENT COLUMN cost_usd 'Cost of the priced requests, USD; NULL: none has a known price',
     COMMENT COLUMN cost_usd_per_request 'Cost per priced request, USD',
-    COMMENT COLUMN duration_ms_p50 'Median duration, ms; within 1 %',
-    COMMENT COLUMN duration_ms_p95 '95th percentile: duration, ms; within 1 %';
+    COMMENT COLUMN latency_p50_ms 'Median duration, ms; within 1 %',
+    COMMENT COLUMN latency_p95_ms '95th percentile: duration, ms; within 1 %';
 
 -- One row is one score in one minute of one combination of labels. Kept 90 days.
 CREATE OR REPLACE VIEW {{DB}}.v_scores {{ON_CLUSTER}} AS
@@ -165,8 +165,8 @@ SELECT
     w.scorer AS scorer,
     w.scorer_version AS scorer_version,
     w.name AS name,
-    w.n AS n,
-    w.scored_n AS scored_n,
+    w.n AS requests,
+    w.scored_n AS scored,
     if(w.n > 0, w.scored_n / w.n, NULL) AS coverage,
     if(w.weight_e6_sum > 0, w.weighted_value_e6_sum / w.weight_e6_sum, NULL) AS mean,
     if(w.weight_e6_sum > 0, w.weighted_hits_50_e6_sum / w.weight_e6_sum, NULL) AS share_50,
@@ -200,16 +200,16 @@ ALTER TABLE {{DB}}.v_scores {{ON_CLUSTER}}
     COMMENT COLUMN scorer 'Scorer',
     COMMENT COLUMN scorer_version 'Its version',
     COMMENT COLUMN name 'Score, such as readability',
-    COMMENT COLUMN n 'Requests, whatever became of their text',
-    COMMENT COLUMN scored_n 'Requests with a value',
-    COMMENT COLUMN coverage 'scored_n / n',
+    COMMENT COLUMN requests 'Requests, whatever became of their text',
+    COMMENT COLUMN scored 'Requests with a value',
+    COMMENT COLUMN coverage 'scored / requests',
     COMMENT COLUMN mean 'Mean over all requests, sampling weighed out; NULL: nothing was scored',
     COMMENT COLUMN share_50 'Share of values of at least 0.5, sampling weighed out',
     COMMENT COLUMN share_90 'Share of values of at least 0.9, sampling weighed out',
     COMMENT COLUMN hits_50 'Scored values of at least 0.5',
     COMMENT COLUMN hits_90 'Scored values of at least 0.9',
     COMMENT COLUMN stddev 'Standard deviation of the scored values',
-    COMMENT COLUMN statuses 'Status -> requests; adds up to n',
+    COMMENT COLUMN statuses 'Status -> requests; adds up to requests',
     COMMENT COLUMN value_hist 'Values: bin floor(64 x) -> n';
 
 -- One row is the toxicity of one minute of one combination of labels, from Detoxify only. Without
@@ -228,8 +228,8 @@ SELECT
     w.scorer AS scorer,
     w.scorer_version AS scorer_version,
     w.name AS name,
-    w.n AS n,
-    w.scored_n AS scored_n,
+    w.n AS requests,
+    w.scored_n AS scored,
     if(w.n > 0, w.scored_n / w.n, NULL) AS coverage,
     if(w.weight_e6_sum > 0, w.weighted_value_e6_sum / w.weight_e6_sum, NULL) AS mean,
     if(w.weight_e6_sum > 0, w.weighted_hits_50_e6_sum / w.weight_e6_sum, NULL) AS share_50,
@@ -263,16 +263,16 @@ ALTER TABLE {{DB}}.v_toxicity {{ON_CLUSTER}}
     COMMENT COLUMN scorer 'Scorer',
     COMMENT COLUMN scorer_version 'Its version',
     COMMENT COLUMN name 'Label of the model, such as toxicity or insult',
-    COMMENT COLUMN n 'Requests, whatever became of their text',
-    COMMENT COLUMN scored_n 'Requests with a value',
-    COMMENT COLUMN coverage 'scored_n / n',
+    COMMENT COLUMN requests 'Requests, whatever became of their text',
+    COMMENT COLUMN scored 'Requests with a value',
+    COMMENT COLUMN coverage 'scored / requests',
     COMMENT COLUMN mean 'Mean over all requests, sampling weighed out; NULL: nothing was scored',
     COMMENT COLUMN share_50 'Share of values of at least 0.5, sampling weighed out',
     COMMENT COLUMN share_90 'Share of values of at least 0.9, sampling weighed out',
     COMMENT COLUMN hits_50 'Scored values of at least 0.5',
     COMMENT COLUMN hits_90 'Scored values of at least 0.9',
     COMMENT COLUMN stddev 'Standard deviation of the scored values',
-    COMMENT COLUMN statuses 'Status -> requests; adds up to n',
+    COMMENT COLUMN statuses 'Status -> requests; adds up to requests',
     COMMENT COLUMN value_hist 'Values: bin floor(64 x) -> n';
 
 -- One row is the verdict on one window of one feature of one segment. Kept 730 days.
