@@ -11,6 +11,7 @@ flush() before, or accept the loss.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 from typing import Any, Final, Protocol
@@ -59,15 +60,15 @@ def in_worker_started() -> None:
 def _close_all() -> None:
     for client in list(_clients.values()):
         client.close_at_exit()
+    if _immortal:
+        # The interpreter's end would collect what the fork inherited, and wait for its threads.
+        with contextlib.suppress(ImportError):
+            import ctypes
+
+            while _immortal:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(_immortal.pop()))
 
 
 def _after_fork() -> None:
     for client in list(_clients.values()):
-        _keep_for_good(client.reset_after_fork())
-
-
-def _keep_for_good(inherited: object) -> None:
-    _immortal.append(inherited)
-    ctypes: Any = sys.modules.get("ctypes")  # loaded by the Kafka sink, in the parent
-    if ctypes is not None:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+        _immortal.append(client.reset_after_fork())
