@@ -2,7 +2,8 @@
 
 A block holds the data rows (kind 0) and one marker row (kind 1) whose `next` says up to where the
 source partitions are in it. Data and position are stored together or not at all.
-In: rows, positions. Out: a Block that can be sent again, byte for byte. Not here: sending (writer.py).
+In: rows, positions. Out: a Block that can be sent again, byte for byte. Not here: sending
+(writer.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from streamgauge.storage.tables import TABLES, TableSpec
+from streamgauge.storage.tables import TABLES
 
 MAX_ROWS = 1_000_000
 """An INSERT is atomic for one engine block; more rows than this would be two."""
@@ -91,11 +92,6 @@ def build_block(
         body=body,
         token=_digest(table, expected, next, body),
     )
-
-
-def empty(spec: TableSpec) -> pa.Table:
-    """No rows, for a bare marker."""
-    return pa.table({}, schema=pa.schema([]))
 
 
 def _with_marker(rows: pa.Table, column: pa.Field, marker: str | None) -> pa.Array:

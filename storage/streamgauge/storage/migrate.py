@@ -48,7 +48,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a database does not fit this version. `kind`: missing, pending, changed, newer, column."""
+    """Why a database does not fit. `kind`: missing, pending, changed, newer or column."""
 
     kind: str
     message: str

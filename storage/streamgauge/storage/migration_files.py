@@ -130,4 +130,5 @@ def quantile_sql(histogram: str, q: str) -> str:
         f"arrayFirst((k, c) -> c >= {rank}, mapKeys({histogram}),"
         f" arrayCumSum(mapValues({histogram})))"
     )
-    return f"if(empty({histogram}), NULL, if({bucket} = -32768, 0., 2 * pow(101 / 99, {bucket}) * 99 / 200))"
+    value = f"2 * pow(101 / 99, {bucket}) * 99 / 200"
+    return f"if(empty({histogram}), NULL, if({bucket} = -32768, 0., {value}))"

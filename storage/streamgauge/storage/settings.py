@@ -40,6 +40,7 @@ class StoreSettings:
     database: str = DEFAULT_DATABASE
 
     def __post_init__(self) -> None:
+        """Misconfigured if address or database name cannot be right."""
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Misconfigured(

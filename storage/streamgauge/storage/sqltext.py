@@ -114,7 +114,7 @@ class Insert:
 
 
 def parse_insert(sql: bytes) -> Insert | None:
-    """Shape of `INSERT INTO t .. FORMAT x <data>`; None for everything else (VALUES, plain SELECT)."""
+    """Shape of `INSERT INTO t .. FORMAT x <data>`; None for everything else (VALUES, SELECT)."""
     stream = tokens(sql)
     first = next(stream, None)
     if first is None or not first.is_word("INSERT"):

@@ -156,8 +156,8 @@ _COLUMNS: Final = {
         prompt_name:str prompt_version:str revision:u32 side:str scorer:str
         scorer_version:str name:str n:u64 statuses:counts scored_n:u64 value_e6_sum:i64
         value_sq_e6_sum:i64 hits_50:u64 hits_90:u64 weight_e6_sum:i64
-        weight_sq_e6_sum:i64 weighted_value_e6_sum:i64 weighted_hits_50_e6_sum:i64 weighted_hits_90_e6_sum:i64
-        value_hist:bins
+        weight_sq_e6_sum:i64 weighted_value_e6_sum:i64 weighted_hits_50_e6_sum:i64
+        weighted_hits_90_e6_sum:i64 value_hist:bins
     """,
     "scores": """
         src:str partition:u32 offset:u64 event_id:str ts:ms tenant:str app:str env:str

@@ -1,7 +1,7 @@
 """Limits and engine settings of the embedded server, and the engine's XML configuration.
 
-The engine takes its server settings from a file named in the connection string. An unknown key there
-is not reported, so engine.py reads back what must hold.
+The engine takes its server settings from a file named in the connection string. An unknown key
+there is not reported, so engine.py reads back what must hold.
 """
 
 from __future__ import annotations

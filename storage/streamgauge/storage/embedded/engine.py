@@ -7,6 +7,8 @@ Not here: who may run what (policy.py), HTTP (server.py).
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -116,10 +118,8 @@ class Handle:
                 connection.insert_append(inserter, data)
             done = connection.insert_done(inserter)
         except RuntimeError as error:
-            try:
+            with contextlib.suppress(RuntimeError):  # its error may have ended it
                 connection.insert_cancel(inserter)
-            except RuntimeError:
-                pass
             raise EngineError.from_engine(str(error)) from None
         return Answer(b"", 0, done.rows_written(), done.elapsed())
 
@@ -142,6 +142,7 @@ class Handle:
         self._connection.close()
 
     def __enter__(self) -> Handle:
+        """The handle itself."""
         return self
 
     def __exit__(
@@ -150,6 +151,7 @@ class Handle:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        """Close."""
         self.close()
 
 
@@ -157,12 +159,10 @@ class Engine:
     """The engine of one data folder. One process at a time may own a folder."""
 
     def __init__(self, config: ServerConfig) -> None:
-        from chdb import _chdb
-
         config.engine_dir.mkdir(parents=True, exist_ok=True)
-        self._module = _chdb
+        self._module: Any = importlib.import_module("chdb._chdb")  # the engine: 0.3 s
         self._target = f"{config.engine_dir}?config-file={config.write_xml()}"
-        _chdb.set_signal_handlers_enabled(False)
+        self._module.set_signal_handlers_enabled(False)
         self._keeper = self.handle()  # the engine lives as long as a handle does
         rows = self._keeper.run(
             b"SELECT version(), timezone(), (SELECT value FROM system.server_settings"

@@ -1,8 +1,8 @@
 """What an account may run.
 
-Under `readonly = 1` the engine itself refuses writes and changed settings, but this build still lets
-a reader write files (INTO OUTFILE), read them (`file(..)`) and kill queries: all tried. So for the
-reader the statement is judged here, in the spelling of the engine's own parser, before it runs.
+Under `readonly = 1` the engine itself refuses writes and changed settings, but this build still
+lets a reader write files (INTO OUTFILE), read them (`file(..)`) and kill queries: all tried. So
+for the reader the statement is judged here, as the engine's own parser spells it, before it runs.
 The writer is trusted with tables, not with files and addresses: the same names are refused to it.
 """
 

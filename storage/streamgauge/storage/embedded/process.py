@@ -30,8 +30,8 @@ class EmbeddedStore:
     """One embedded store. Not thread-safe.
 
     data_dir: made if absent; one process may own it. port: 0 takes a free one, and keeps it over
-    restarts of this object. memory_mb: limit of the engine. die_with_parent: the store ends when the
-    process that called `start` does. log: file for its output; default <data_dir>/store.log.
+    restarts of this object. memory_mb: limit of the engine. die_with_parent: the store ends when
+    the process that called `start` does. log: file for its output; default <data_dir>/store.log.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ def read_endpoint(data_dir: Path) -> dict[str, int | str] | None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/ping", timeout=2) as answer:
+        with urllib.request.urlopen(f"{url}/ping", timeout=2) as answer:  # noqa: S310 our own http
             return bool(answer.read() == b"Ok.\n")
     except OSError:
         return False

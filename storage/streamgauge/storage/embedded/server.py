@@ -303,14 +303,17 @@ class Server:
             return
         kept = self._sessions.take(name, must_exist=work.ask.session_check)
         try:
-            kept = kept or await self._in(self._pool, self._engine.handle)
-            yield kept
+            opened = await self._in(self._pool, self._engine.handle) if kept is None else kept
+            session: Handle = opened
+        except EngineError:
+            self._sessions.give(name, None, 0.0)
+            raise
+        try:
+            yield session
         finally:
-            if kept is not None:
-                session = kept
-                await self._in(self._aside, lambda: session.reset(work.ask.settings))
+            await self._in(self._aside, lambda: session.reset(work.ask.settings))
             now = asyncio.get_running_loop().time()
-            self._sessions.give(name, kept, now + work.ask.session_timeout_s)
+            self._sessions.give(name, session, now + work.ask.session_timeout_s)
 
     async def _watched(
         self, request: web.Request, work: statements.Work, call: Callable[[], T]

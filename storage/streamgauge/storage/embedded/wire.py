@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]
 
 from streamgauge.storage.embedded.errors import (
     BAD_ARGUMENTS,
@@ -29,7 +29,7 @@ else:
 
 # Parameters that are not settings of the engine.
 _OURS = frozenset(
-    [
+    {
         "query",
         "database",
         "default_format",
@@ -53,11 +53,11 @@ _OURS = frozenset(
         "http_headers_progress_interval_ms",
         "log_comment",
         "readonly",
-    ]
+    }
 )
 # Blocks of these formats can be sent one after the other.
 STREAMABLE = frozenset(
-    [
+    {
         "native",
         "tabseparated",
         "tsv",
@@ -71,7 +71,7 @@ STREAMABLE = frozenset(
         "jsoncompacteachrow",
         "values",
         "lineasstring",
-    ]
+    }
 )
 
 
