@@ -37,7 +37,7 @@ class Unfit:
 
 
 UNFIT: Final = Unfit()
-_PLAIN: Final = frozenset({float, bool, type(None), Unfit, Cut})
+_PLAIN: Final = frozenset({float, bool, type(None), Unfit})
 _FOREIGN_NUMBERS: Final = {("decimal", "Decimal"), ("fractions", "Fraction")}
 
 
@@ -97,7 +97,7 @@ def freeze(value: object) -> object:
     try:
         if issubclass(kind, dict):
             return _flat_map(value)  # type: ignore[arg-type]
-        if kind is not Cut and issubclass(kind, (list, tuple)):
+        if issubclass(kind, (list, tuple)):
             base: Any = list if issubclass(kind, list) else tuple
             return tuple(
                 _flat_map(item) if issubclass(type(item), dict) else _scalar(item)
@@ -124,7 +124,7 @@ def freeze_fields(fields: dict[str, Any]) -> int:
         kind = type(value)
         if kind is str and len(value) <= PRECUT_CHARS:
             size += sys.getsizeof(value)
-        elif kind is float or kind is bool or value is None:
+        elif kind in _PLAIN or (kind is int and MIN_INT64 <= value <= MAX_INT64):
             size += VALUE_BYTES
         else:
             frozen = fields[name] = freeze(value)
