@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamgauge.storage.client import StoreClient
-
 from streamgauge.deploy.demo.report import Plot, QueryAnswer
 from streamgauge.deploy.demo.verdict import Verdict
+from streamgauge.storage.client import StoreClient
 
 QUESTIONS: tuple[tuple[str, str], ...] = (
     (
         "Which apps are slow, expensive or failing?",
-        "SELECT app, sum(requests) AS requests,\n"
+        "SELECT app, sum(requests) AS n,\n"
         "       round(100 * sum(errors) / sum(requests), 1) AS error_pct,\n"
-        "       round(max(latency_p95_ms) / 1000, 1) AS worst_minute_p95_s, sum(cost_usd) AS usd\n"
+        "       round(max(latency_p95_ms) / 1000, 1) AS worst_minute_p95_s, round(sum(cost_usd), 2) AS usd\n"
         "FROM v_minute GROUP BY app ORDER BY usd DESC",
     ),
     (
         "What do the models cost, and which have no price?",
-        "SELECT provider, model, sum(requests) AS requests, sum(cost_usd) AS usd,\n"
-        "       sum(unpriced_tokens) AS unpriced_tokens\n"
-        "FROM v_hour GROUP BY provider, model ORDER BY requests DESC",
+        "SELECT provider, model, sum(requests) AS n, round(sum(cost_usd), 2) AS usd,\n"
+        "       sum(unpriced_tokens) AS without_price\n"
+        "FROM v_hour GROUP BY provider, model ORDER BY n DESC",
     ),
     (
         "Who spent the most?",
-        "SELECT app, user_id, sum(cost_usd) AS usd FROM v_spend\n"
+        "SELECT app, user_id, round(sum(cost_usd), 2) AS usd FROM v_spend\n"
         "WHERE user_id != '' GROUP BY app, user_id ORDER BY usd DESC LIMIT 5",
     ),
 )

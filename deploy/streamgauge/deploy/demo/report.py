@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import plotext
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from streamgauge.deploy.demo.verdict import Episode, Planted, Verdict
@@ -62,11 +63,9 @@ def duration(seconds: float) -> str:
 
 def verdict_table(verdict: Verdict) -> Table:
     """What was planted, when it was found, by which rule, how long after."""
-    table = Table(
-        title="Planted incidents and what was alerted (event time, UTC)", title_justify="left"
-    )
-    for name in ("incident", "app", "planted at", "detected at", "by rule", "delay", "class"):
-        table.add_column(name, justify="right" if name == "delay" else "left")
+    table = _table("Planted incidents and what was alerted (event time, UTC)")
+    for name in ("incident", "app", "planted", "detected", "by rule", "delay", "class"):
+        table.add_column(name, justify="right" if name == "delay" else "left", no_wrap=True)
     for finding in verdict.findings:
         planted, by, delay_s = finding.planted, finding.by, finding.delay_s
         table.add_row(
@@ -107,14 +106,19 @@ def draw(plot: Plot) -> str:
 
 def answer_table(answer: QueryAnswer) -> Table:
     """A query's answer as a table."""
-    table = Table(
-        title=answer.question, title_justify="left", caption=answer.sql, caption_justify="left"
-    )
+    table = _table(answer.question)
     for name in answer.columns:
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for row in answer.rows:
         table.add_row(*("NULL" if value is None else str(value) for value in row))
     return table
+
+
+def _table(title: str) -> Table:
+    """A table that fits a terminal of 80 columns."""
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
 
 
 def usage_line(usage: Usage) -> str:

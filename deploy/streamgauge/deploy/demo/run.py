@@ -21,7 +21,6 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from streamgauge.storage.client import connect
 
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import StreamgaugeError
@@ -32,6 +31,7 @@ from streamgauge.deploy.paths import home_folder
 from streamgauge.deploy.stack import Stack, StackConfig
 from streamgauge.producers.traffic import TrafficReport, parse_kinds, replay
 from streamgauge.producers.traffic.reports import Progress as Sent
+from streamgauge.storage.client import connect
 
 LATENESS_S = 30.0
 TAIL_S = 120.0
@@ -192,6 +192,8 @@ class _Demo:
             self.out.print(report.draw(plot), markup=False)
         for answer in answers:
             self.out.print(report.answer_table(answer))
+            self.out.print(answer.sql, style="dim", markup=False)
+            self.out.print()
         self.out.print(report.usage_line(usage))
         good = "every page-class incident was found, nothing false fired"
         self.out.print(good if verdict.ok else "NOT OK: see the misses and false alarms above")

@@ -27,7 +27,7 @@ def episode_of(alert: Alert) -> Episode:
         rule=alert.rule,
         app=alert.labels.get("app", NO_APP),
         severity=str(alert.severity),
-        fired_ms=int(alert.fired_at or alert.updated_at),
+        fired_ms=round((alert.fired_at or alert.updated_at).timestamp() * 1000),
         episode=alert.episode,
     )
 
