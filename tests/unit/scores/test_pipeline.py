@@ -57,7 +57,8 @@ def request(
     logprob: float | None = None,
 ) -> ScoredRequest:
     return ScoredRequest(
-        "llm.events.v1@0", 0, i, f"e{i}", T + i, "default", "chat", "prod", "openai", "gpt-4o", "", "",
+        "llm.events.v1@0", 0, i,
+        f"e{i}", T + i, "default", "chat", "prod", "openai", "gpt-4o", "", "",
         content, prompt, answer, kept, RequestFacts(logprob, None, None),
     )  # fmt: skip
 

@@ -1,6 +1,9 @@
-"""The drift process: the generic worker (events -> histograms) and, in a thread, the closer.
+"""Entry point of the drift worker: `run()` works until SIGTERM and exits 0.
 
-An error of the closer that is no passing one ends the process like an error of the worker.
+The generic worker (events -> histograms) and, in a thread, the closer (histograms -> verdicts). An
+error of the closer that is no passing one ends the process like an error of the worker.
+Environment: stream_processors/settings.py, drift/settings.py, STREAMGAUGE_CLOCK_MODE live|replay.
+Misconfigured exits 2, Unreachable exits 3, each with one line on stderr.
 """
 
 from __future__ import annotations
@@ -8,31 +11,44 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Mapping
 
 from streamgauge.contracts.clock import SystemClock
-from streamgauge.contracts.errors import Misconfigured
+from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.stream_processors.drift.closer import Closer
 from streamgauge.stream_processors.drift.processor import DriftProcessor
 from streamgauge.stream_processors.drift.settings import DriftSettings
 from streamgauge.stream_processors.drift.source_clock import TickClock
 from streamgauge.stream_processors.drift.store import DriftStore
+from streamgauge.stream_processors.logs import set_up_logging
+from streamgauge.stream_processors.metrics.recall import recall
 from streamgauge.stream_processors.settings import WorkerSettings
 from streamgauge.stream_processors.worker import WorkerSpec, run_worker
 
 log = logging.getLogger(__name__)
 
 
-def run(env: Mapping[str, str] = os.environ) -> int:
-    """Work until SIGTERM; the exit code. Raises Misconfigured or Unreachable at start."""
+def run() -> None:
+    """Run until SIGTERM, then exit 0."""
+    set_up_logging("drift")
+    try:
+        code = _run(os.environ)
+    except StreamgaugeError as e:
+        sys.stderr.write(f"streamgauge drift: {e}\n")
+        code = e.exit_code
+    sys.exit(code)
+
+
+def _run(env: Mapping[str, str]) -> int:
     settings = WorkerSettings.from_env(env)
     drift = DriftSettings.from_env(env)
     closing = _Closing(settings, drift, live=_is_live(env))
     closing.start()
     try:
-        spec = WorkerSpec(DriftProcessor(cell_s=drift.cell_s), (EVENTS,))
+        spec = WorkerSpec(DriftProcessor(cell_s=drift.cell_s), (EVENTS,), recall)
         return run_worker(spec, settings)
     finally:
         closing.end()
@@ -90,4 +106,4 @@ class _Closing:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run())
+    run()

@@ -1,8 +1,8 @@
 """Cells and judged texts as rows of `score_windows` and `scores`.
 
-A row of `scores` is written for every text that a scorer was given (so also for bad_text, error and
-unsupported_language, without a value); what no scorer saw (no_scorer, no_text, sampled_out, shed) is
-only counted, in the cells. Not here: column types (streamgauge.storage.tables).
+A row of `scores` is written for every text that a scorer was given, also without a value (bad_text,
+error, unsupported_language). What no scorer saw (no_scorer, no_text, sampled_out, shed) is only
+counted, in the cells. Not here: column types (streamgauge.storage.tables).
 """
 
 from __future__ import annotations
