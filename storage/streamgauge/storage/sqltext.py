@@ -151,7 +151,7 @@ def parse_insert(sql: bytes) -> Insert | None:
             return None
         elif depth == 0 and token.is_word("FORMAT"):
             name = next(stream, None)
-            if name is None or name.kind != "word":
+            if name is None or name.kind != "word" or name.is_word("FROM", "AS"):
                 return None
             at = name.end
             rest = re.match(rb"[ \t]*(?:\r?\n)?", sql[at : at + 64])

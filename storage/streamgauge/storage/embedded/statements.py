@@ -15,7 +15,7 @@ from streamgauge.storage.embedded.config import ServerConfig
 from streamgauge.storage.embedded.engine import Answer, Engine, Handle
 from streamgauge.storage.embedded.errors import ACCESS_DENIED, READONLY, EngineError
 from streamgauge.storage.embedded.wire import STREAMABLE, Ask
-from streamgauge.storage.sqltext import Insert, called_names, tokens
+from streamgauge.storage.sqltext import Insert, Token, called_names, tokens
 
 _FORMAT_SETTING = re.compile(r"[A-Za-z0-9]{1,64}")
 
@@ -37,16 +37,16 @@ class Work:
 def output_format(text: bytes, default: str) -> str:
     """Format of the result: the statement's own FORMAT clause, else the request's."""
     depth = 0
-    previous_is_format = False
-    found = None
+    found: str | None = None
+    before: list[Token] = []
     for token in tokens(text):
-        if token.text == b"(":
-            depth += 1
-        elif token.text == b")":
-            depth -= 1
-        elif previous_is_format and token.kind == "word" and depth == 0:
+        depth += {b"(": 1, b")": -1}.get(token.text, 0)
+        if depth == 0 and token.kind == "word" and before and before[-1].is_word("FORMAT"):
             found = token.text.decode()
-        previous_is_format = token.is_word("FORMAT") and depth == 0
+        elif found and before and before[-1].text.decode("utf-8", "replace") == found:
+            # a column may be called format: the clause is the last one but for SETTINGS
+            found = found if token.is_word("SETTINGS") or token.text == b";" else None
+        before = [token]
     return found or (default if _FORMAT_SETTING.fullmatch(default) else "TabSeparated")
 
 

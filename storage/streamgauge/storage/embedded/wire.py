@@ -23,9 +23,9 @@ from streamgauge.storage.embedded.errors import (
 )
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression import zstd as zstd
 else:
-    from backports import zstd
+    from backports import zstd as zstd
 
 # Parameters that are not settings of the engine.
 _OURS = frozenset(
