@@ -23,7 +23,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from streamgauge.contracts.clock import Clock, SystemClock
-from streamgauge.contracts.errors import Unreachable, UnknownOutcome
+from streamgauge.contracts.errors import UnknownOutcome, Unreachable
 from streamgauge.storage.block import Block, build_block
 from streamgauge.storage.client import Refused, StoreClient, connect
 from streamgauge.storage.handshake import EXPECT_HEADER, REFUSED_MESSAGE, STORE_HEADER
@@ -136,9 +136,10 @@ class SinkWriter:
         return InsertOutcome.STORED
 
     def _verify(self, block: Block) -> None:
-        """The embedded engine says "done" to an insert that met its memory limit on commit (chDB 4).
+        """The embedded engine says "done" to an insert that meets its memory limit on commit.
 
-        tests/integration/storage holds the case; UnknownOutcome: the same block again.
+        Seen with chDB 4.4 (query memory 512 MB, 30,000 wide rows). Raises UnknownOutcome: the same
+        block again.
         """
         stored = self.high_water(block.table)
         missing = [key for key, position in block.next.items() if stored.get(key, 0) < position]
