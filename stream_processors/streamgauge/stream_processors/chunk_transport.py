@@ -149,13 +149,12 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
         self._cursors.clear()
 
     async def ends(self) -> Mapping[TP, int | None]:
-        """Last stable offset of each open partition as of its last fetch."""
+        """Last stable offset of each assigned partition as of its last fetch."""
         result: Mapping[TP, int | None] = await self.call_thread(self._ends)
         return result
 
     async def _ends(self) -> Mapping[TP, int | None]:
-        states = self._states()
-        return {tp: state.lso for tp, state in states.items() if tp in self._cursors}
+        return {tp: state.lso for tp, state in self._states().items()}
 
     def _states(self) -> Mapping[TP, Any]:
         subscriptions: SubscriptionState = self._ensure_consumer()._subscription
@@ -278,7 +277,7 @@ class ChunkConsumer(driver.Consumer):
         await self._thread.close_all()
 
     async def ends(self) -> Mapping[TP, int | None]:
-        """Last stable offset of each open partition, None where no fetch has told it yet."""
+        """Last stable offset of each assigned partition, None where no fetch has told it."""
         return await self._thread.ends()
 
     async def perform_seek(self) -> None:

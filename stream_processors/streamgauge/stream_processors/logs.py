@@ -12,6 +12,11 @@ import os
 import sys
 from collections.abc import Mapping
 
+# Faust logs under the module of the subclass.
+_FAUST_SUBCLASSES = (
+    "streamgauge.stream_processors.chunk_transport",
+    "streamgauge.stream_processors.faust_app",
+)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -44,5 +49,5 @@ def set_up_logging(service: str, env: Mapping[str, str] = os.environ) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(env.get("STREAMGAUGE_LOG_LEVEL", "INFO").upper())
-    for noisy in ("faust", "mode", "aiokafka", "asyncio", "kafka"):
+    for noisy in ("faust", "mode", "aiokafka", "asyncio", "kafka", *_FAUST_SUBCLASSES):
         logging.getLogger(noisy).setLevel(logging.WARNING)

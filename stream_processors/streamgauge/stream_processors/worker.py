@@ -302,7 +302,7 @@ class ChunkWorker:
         run.release()
         if self._pending >= self.settings.flush_events:
             self._due.set()
-        while self._pending >= 2 * self.settings.flush_events and run.epoch == self.epoch:
+        while self._pending >= self.settings.flush_events and run.epoch == self.epoch:
             self._room.clear()  # the flush is behind: Faust's buffer fills, the partition pauses
             await self._room.wait()
 
