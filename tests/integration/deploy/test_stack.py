@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 EVENT: dict[str, Any] = {
     "v": 1, "type": "llm.request", "id": "01900000-0000-7000-8000-000000000001",
-    "producer_id": "0123456789abcdef", "seq": 0, "app": "stack-test", "env": "test", "op": "chat",
+    "producer_id": "0123456789abcdef", "seq": 1, "app": "stack-test", "env": "test", "op": "chat",
     "provider": "openai", "model": "gpt-4o-mini", "status": "ok", "duration_ms": 120.0,
-    "input_tokens": 10, "output_tokens": 5,
+    "input_tokens": 10, "output_tokens": 5, "content": "none",
 }  # fmt: skip
 
 
@@ -102,13 +102,13 @@ def test_a_stack_lives_through_a_day_in_a_minute(shell: Shell) -> None:
     assert state["bootstrap"] in again.stdout
     assert state["password_file"] in again.stdout
 
-    send_event(shell, 0)
+    send_event(shell, 1)
     eventually(lambda: stored(shell) == 1)
 
     # what is killed comes back, and nothing is counted twice
     before = shell.pids()["metrics"]
     os.kill(before.pid, signal.SIGKILL)
-    send_event(shell, 1)
+    send_event(shell, 2)
     eventually(lambda: shell.pids().get("metrics", before) != before)
     eventually(lambda: stored(shell) == 2)
 

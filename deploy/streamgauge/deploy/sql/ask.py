@@ -81,11 +81,12 @@ def ask_rows(store: StoreSettings, sql: str, *, timeout_s: float = TIMEOUT_S) ->
 
 def _refusal(status: int, text: str, store: StoreSettings) -> Exception:
     words = " ".join(text.split())
-    if status in (401, 403) or "AUTHENTICATION_FAILED" in words:
+    if status == 401 or "AUTHENTICATION_FAILED" in words:
         return Misconfigured(
             f"the store at {store.url} refuses user {store.user!r}",
             hint="check STREAMGAUGE_STORE_USER and STREAMGAUGE_STORE_PASSWORD_FILE",
         )
+    words = words.split(" Expected one of:")[0]  # the parser lists every token it knows
     return Misconfigured(
         words[:600] or f"the store answered {status}",
         hint="views and columns: streamgauge sql 'SHOW TABLES', 'DESCRIBE TABLE v_minute'",

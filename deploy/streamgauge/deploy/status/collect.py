@@ -139,7 +139,7 @@ def writer_row(name: str, tick: dict[str, Any], *, now_ms: int) -> WriterRow:
         writer=name,
         lag=sum(lags),
         watermark_ms=watermark,
-        tick_age_s=(now_ms - int(tick.get("wall_ms") or now_ms)) / 1000,
+        tick_age_s=max(0, now_ms - int(tick.get("wall_ms") or now_ms)) / 1000,
         completeness=None if completeness is None else float(completeness),
     )
 
