@@ -2,7 +2,7 @@
 
 In: the state of one rule and its next log record. Out: the next state and the transitions, each a
 whole `Alert` record. All that matters of an alert's state is in its last record, so the state can
-be restored from the alerts topic at any offset of the log. Durations are event time, from the records.
+be restored from the alerts topic at any offset of the log. Durations are event time.
 
     inactive --breach--> pending --held `for`--> firing --ok--> recovering --held--> resolved
                  '-------- for = 0 --------------^  ^-- breach --'

@@ -1,9 +1,9 @@
 """The alert engine as a process: evaluator, state machine and history writer, a thread each.
 
 Reads its settings from the environment and runs until SIGTERM or SIGINT. Exit codes: 0 told to
-stop; 1 fenced by a successor, or a bug; 2 wrong settings, rules or topics; 3 broker or store not there.
-A loop that must read its state back (`Restart`) is built anew in place; one that cannot reach the
-broker tries again, since the log keeps what it has to do.
+stop; 1 fenced by a successor, or a bug; 2 wrong settings, rules or topics; 3 broker or store not
+there. A loop that must read its state back (`Restart`) is built anew in place; one that cannot
+reach the broker tries again, since the log keeps what it has to do.
 """
 
 from __future__ import annotations
@@ -147,13 +147,22 @@ def _left(loop: Loop | None) -> None:
         log.debug("loop_left", extra={"why": str(e)})
 
 
+class FactsFormatter(logging.Formatter):
+    """One line: the event, then its facts as `name=value`."""
+
+    _own = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        facts = [f"{k}={v!r}" for k, v in vars(record).items() if k not in self._own]
+        return " ".join([super().format(record), *facts])
+
+
 def run(settings: AlertSettings | None = None) -> int:
     """Run until told to stop; the exit code. Prints one line to stderr if it cannot go on."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(FactsFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         engine = Engine(settings or AlertSettings.from_env(), clock=SystemClock())
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -25,7 +25,6 @@ from streamgauge.alerting.rules.model import (
 )
 
 FROM_MS, TO_MS, SERIES = "$FROM_MS", "$TO_MS", "$SERIES"
-SCHEME = 1
 REVISION = "revision = 0"
 
 
@@ -75,22 +74,16 @@ def batch_sql(
     labels = "".join(f"{d}, " for d in dimensions)
     sums = "".join(f", {aggregate_sql(a)} AS a{i}" for i, a in enumerate(aggregates))
     more = where_sql(where)
-    sql = (  # names come from the registry, values are bound
+    sql = (
         f"SELECT {labels}arrayCount(b -> b <= toInt64(toUnixTimestamp(t)), {{breaks:Array(Int64)}})"
         f" AS slot, toInt64(toUnixTimestamp(min(t))) * 1000 AS first_ms{sums} FROM {table}"
         f" WHERE kind = 0 AND resolution = {resolution // 1000} AND {REVISION}"
-        f" AND {scheme_sql(aggregates)}"
         " AND t >= fromUnixTimestamp({start:Int64}) AND t < fromUnixTimestamp({end:Int64})"
         + (f" AND {more}" if more else "")
         + f" GROUP BY {labels}slot"
-    )
+    )  # names come from the registry, values of `where` are quoted
     seconds = [b // 1000 for b in breaks]
     return sql, {"breaks": seconds, "start": seconds[0], "end": seconds[-1]}
-
-
-def scheme_sql(aggregates: Sequence[str]) -> str:
-    """Histograms of another law must not be added up."""
-    return f"scheme = {SCHEME}" if any(a.endswith("_hist") for a in aggregates) else "1"
 
 
 def template(rule: Rule) -> str:

@@ -27,8 +27,8 @@ class SourceClock:
     """State of one source. All ms; None: not known yet.
 
     watermark_ms: no earlier event is awaited. open_ms: latest event time stored. stored: sum of the
-    positions stored; it moves when data come. held: some partition has unread events, or is not heard of. completeness: share of
-    partitions heard of.
+    positions stored, which moves when data come. held: some partition has unread events, or is not
+    heard of. completeness: share of partitions heard of.
     """
 
     watermark_ms: int | None
