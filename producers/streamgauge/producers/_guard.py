@@ -18,6 +18,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 REPEAT_S: Final = 60.0
+ONCE: Final = ("no_hmac_key", "not_initialised")
 log = logging.getLogger("streamgauge.producers")
 
 HELP: dict[str, str] = {
@@ -49,10 +50,12 @@ class Notices:
         return dict(self._counts)
 
     def report(self) -> None:
-        """Log kinds that grew, at most once a minute each, with how many since the last line."""
+        """Log kinds that grew, with how many since: at most once a minute each, some only once."""
         now = time.monotonic()
         for kind, n in list(self._counts.items()):
             last, told = self._reported.get(kind, (-REPEAT_S, 0))
+            if told and kind in ONCE:
+                continue
             if n > told and now - last >= REPEAT_S:
                 self._reported[kind] = (now, n)
                 log.warning(

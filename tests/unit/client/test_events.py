@@ -20,7 +20,9 @@ from streamgauge.producers import Client
 from streamgauge.producers._build import Builder, Entry, InvalidEventError
 from streamgauge.producers._encode import encode_bounded, encode_stdlib
 from streamgauge.producers._fields import FEEDBACK, REQUEST
+from streamgauge.producers._guard import Notices
 from streamgauge.producers._privacy import Privacy
+from streamgauge.producers._sender import Sender
 from streamgauge.producers._shapes import CallUpdate, FeedbackFields, RequestFields
 from streamgauge.producers._values import freeze_fields
 from streamgauge.producers.testing import MemorySink, recording
@@ -266,9 +268,10 @@ def test_long_texts_keep_head_and_tail_within_8_kib() -> None:
 
 def test_a_secret_on_the_edge_of_what_the_queue_keeps_does_not_slip_through() -> None:
     """The queue keeps 32,768 characters of each end; digits that straddle it match no pattern."""
-    card = "4111 1111 1111 1111"
-    head = ("x@y.example " * 4000)[: 32_768 - 10] + card  # shrinks to a third by redaction
+    address = "a" * 60 + "@" + "b" * 60 + ".example "  # shrinks to an eighth by redaction
+    head = (address * 400)[: 32_768 - 10] + "4111 1111 1111 1111"
     event = one(**CALL, input_text=head + " " * 70_000)
+    assert event["input_text"].startswith("[EMAIL]")
     assert "4111" not in event["input_text"]
 
 
@@ -286,8 +289,16 @@ def test_an_event_that_is_too_large_sheds_lists_and_tags_then_text() -> None:
     assert event["input_text"].startswith("\u0001")
 
 
-def test_an_event_that_cannot_fit_is_none() -> None:
-    assert encode_bounded({"type": "x", "huge": "x" * MAX_EVENT_BYTES}, encode_stdlib) is None
+def test_an_event_that_cannot_fit_is_dropped_and_leaves_no_gap() -> None:
+    sink = MemorySink()
+    sender = Sender(
+        producer_id="p", encode=encode_stdlib, make_sink=lambda: sink, notices=Notices()
+    )
+    for event in ({"type": "a"}, {"type": "x", "huge": "x" * MAX_EVENT_BYTES}, {"type": "b"}):
+        assert sender.submit(event)
+    sender.poll()
+    assert [json.loads(value)["seq"] for _, value in sink.records] == [1, 2]
+    assert (sender.dropped, sender.last_seq, sender.sent) == ({"too_large": 1}, 2, 2)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(REQUEST)), st.deferred(lambda: json_like)))

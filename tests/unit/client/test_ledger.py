@@ -167,6 +167,24 @@ def test_flush_does_not_wait_for_what_is_logged_after_it_began() -> None:
         client.close()
 
 
+def test_flush_waits_for_an_event_that_was_held_back_when_it_began() -> None:
+    sink = MemorySink(capacity=0)
+    sink.hold = True
+    client = Client(app="shop", sink=sink, heartbeat_s=3600)
+    client.log(**CALL)
+    until(lambda: client.stats().last_seq == 1)  # held by the worker
+    left: list[int] = []
+    thread = threading.Thread(target=lambda: left.append(client.flush(0.5)))
+    thread.start()
+    time.sleep(0.1)  # the flush has begun
+    sink.capacity = 1  # the event goes to the sink, which does not deliver it
+    thread.join()
+    assert left == [1]
+    sink.hold = False
+    assert client.flush(5) == 0
+    client.close()
+
+
 @pytest.mark.parametrize("timeout", [None, "soon", float("nan"), -1, [], 10**400, True])
 def test_a_strange_timeout_neither_raises_nor_waits_for_ever(timeout: Any) -> None:
     with recording() as sent:
@@ -225,6 +243,39 @@ def test_close_out_of_time_counts_what_it_gives_up() -> None:
     assert stats.last_seq == 6
     assert balanced(stats)
     assert sink.closed
+
+
+def test_what_a_sink_never_answers_for_is_unconfirmed() -> None:
+    class Silent(MemorySink):
+        def purge(self) -> None:
+            pass
+
+    sink = Silent()
+    sink.hold = True
+    client = Client(app="shop", sink=sink, heartbeat_s=3600)
+    for _ in range(3):
+        client.log(**CALL)
+    assert client.flush(0.1) == 3
+    assert client.close(0.1) == 4  # with the goodbye
+    assert client.stats().dropped == {"unconfirmed": 4}
+
+
+def test_a_fault_of_the_client_itself_loses_the_event_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(fields: dict[str, Any]) -> int:
+        raise RuntimeError("a bug")
+
+    sink = MemorySink()
+    client = Client(app="shop", sink=sink)
+    with monkeypatch.context() as patch:
+        patch.setattr("streamgauge.producers._pipe.freeze_fields", broken)
+        assert client.log(**CALL) != ""
+    assert client.stats().dropped == {"internal": 1}
+    assert client.stats().problems == {"internal": 1}
+    client.log(**CALL)
+    client.close()
+    assert client.stats().sent == 2
 
 
 def test_logging_after_close_is_counted_and_a_second_close_does_nothing() -> None:
