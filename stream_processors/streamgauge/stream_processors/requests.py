@@ -3,18 +3,30 @@
 In: Chunks. Out: their valid requests, each once, with offsets; and the latest event time of ALL
 valid events, since heartbeats move the clock too. What is no event, lies in the future or came
 before is passed over in silence: the metrics writer counts it and writes the dead letters.
+Labels beyond the cap become `__other__`, as in windows; who was admitted is what metrics wrote down
+plus what came since, so beyond the cap the two may differ by a few values, never by a count.
 Not here: what becomes of requests.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from streamgauge.contracts.bounds import FUTURE_MS
 from streamgauge.stream_processors.chunks import Chunk
 from streamgauge.stream_processors.metrics.decode import REQUEST, Refusal, decode_values
 from streamgauge.stream_processors.metrics.dedup import Seen
+from streamgauge.stream_processors.metrics.labels import CAP, OTHER
 from streamgauge.stream_processors.metrics.processor import Memory
+from streamgauge.stream_processors.settings import number
+
+LABELS: Final = ("app", "env", "provider", "model", "prompt_name", "prompt_version")
+
+
+def label_cap(env: Mapping[str, str]) -> int:
+    """STREAMGAUGE_LABEL_CAP, as for the metrics worker. Raises Misconfigured."""
+    return number(env, "STREAMGAUGE_LABEL_CAP", CAP, 1, 100_000, int)
 
 
 class ReadRequest(NamedTuple):
@@ -25,19 +37,26 @@ class ReadRequest(NamedTuple):
 
 
 class RequestReader:
-    """Reads chunks and remembers which events of each source partition were seen."""
+    """Reads chunks; remembers which events of each source partition were seen, and the labels.
 
-    def __init__(self) -> None:
-        self._seen: dict[str, Seen] = {}
+    label_cap: values of a label per tenant before the others share one.
+    """
+
+    def __init__(self, *, label_cap: int = CAP) -> None:
+        self._label_cap = label_cap
+        self.reset()
 
     def reset(self) -> None:
-        """Forget what was seen; `restore` follows."""
-        self._seen = {}
+        """Forget everything; `restore` follows."""
+        self._seen: dict[str, Seen] = {}
+        self._admitted: dict[tuple[str, str], set[str]] = {}
 
     def restore(self, state: object) -> None:
         """Take in the `Memory` of what lies below the resume positions."""
         if isinstance(state, Memory):
             self._seen = state.seen
+            for tenant, label, value in state.labels:
+                self._admitted.setdefault((tenant, label), set()).add(value)
 
     def read(self, chunk: Chunk) -> tuple[list[ReadRequest], int | None]:
         """(requests in offset order, latest ts in ms of any valid new event or None)."""
@@ -58,5 +77,21 @@ class RequestReader:
             if max_ts is None or event.ts > max_ts:
                 max_ts = event.ts
             if isinstance(event, REQUEST):
+                self._cap_labels(event)
                 requests.append(ReadRequest(offset, event))
         return requests, max_ts
+
+    def _cap_labels(self, event: Any) -> None:
+        event.tenant = self._capped("", "tenant", event.tenant)
+        for label in LABELS:
+            value = getattr(event, label)
+            if value and self._capped(event.tenant, label, value) is not value:
+                setattr(event, label, OTHER)
+
+    def _capped(self, tenant: str, label: str, value: str) -> str:
+        known = self._admitted.setdefault((tenant, label), set())
+        if value not in known:
+            if len(known) >= self._label_cap:
+                return OTHER
+            known.add(value)
+        return value

@@ -25,6 +25,7 @@ from streamgauge.stream_processors.drift.source_clock import TickClock
 from streamgauge.stream_processors.drift.store import DriftStore
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.metrics.recall import recall
+from streamgauge.stream_processors.requests import label_cap
 from streamgauge.stream_processors.settings import WorkerSettings
 from streamgauge.stream_processors.worker import WorkerSpec, run_worker
 
@@ -48,7 +49,9 @@ def _run(env: Mapping[str, str]) -> int:
     closing = _Closing(settings, drift, live=_is_live(env))
     closing.start()
     try:
-        spec = WorkerSpec(DriftProcessor(cell_s=drift.cell_s), (EVENTS,), recall)
+        spec = WorkerSpec(
+            DriftProcessor(cell_s=drift.cell_s, label_cap=label_cap(env)), (EVENTS,), recall
+        )
         return run_worker(spec, settings)
     finally:
         closing.end()

@@ -19,6 +19,7 @@ from streamgauge.stream_processors.drift.histograms import (
     add_request,
 )
 from streamgauge.stream_processors.drift.rows import histogram_rows
+from streamgauge.stream_processors.metrics.labels import CAP
 from streamgauge.stream_processors.requests import RequestReader
 
 TABLE: Final = "histograms"
@@ -30,9 +31,9 @@ class DriftProcessor:
     writer = "drift"
     tables = (TABLE,)
 
-    def __init__(self, *, cell_s: int) -> None:
+    def __init__(self, *, cell_s: int, label_cap: int = CAP) -> None:
         self._cell_ms = cell_s * 1000
-        self._reader = RequestReader()
+        self._reader = RequestReader(label_cap=label_cap)
         self._cells: dict[HistogramKey, HistogramCell] = {}
 
     def absorb(self, chunk: Chunk) -> int | None:

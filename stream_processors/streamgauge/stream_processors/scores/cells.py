@@ -8,9 +8,8 @@ Not here: column types (streamgauge.storage), rows (rows.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Final, NamedTuple
 
 from streamgauge.contracts.scores import ScoreStatus
@@ -84,14 +83,16 @@ def version_of(scorer: ScorerIdentity | MissingScorer) -> str:
 
 def cells_of(judged: Iterable[Judged]) -> dict[CellKey, Cell]:
     """The cells of these texts: one per metric and resolution, in the request's window."""
+    finest_s, *coarser_s = RESOLUTIONS_S
     cells: dict[CellKey, Cell] = {}
     for one in judged:
         r = one.request
         version = version_of(one.scorer)
-        for resolution_s, (i, metric) in product(RESOLUTIONS_S, enumerate(one.scorer.metrics)):
+        t_ms = r.ts // (finest_s * 1000) * (finest_s * 1000)
+        for i, metric in enumerate(one.scorer.metrics):
             key = CellKey(
-                resolution_s,
-                r.ts // (resolution_s * 1000) * (resolution_s * 1000),
+                finest_s,
+                t_ms,
                 r.tenant,
                 r.app,
                 r.env,
@@ -105,11 +106,22 @@ def cells_of(judged: Iterable[Judged]) -> dict[CellKey, Cell]:
                 metric.name,
                 metric.law,
             )
-            cell = cells.setdefault(key, Cell())
+            cell = cells.get(key)
+            if cell is None:
+                cell = cells[key] = Cell()
             cell.n[one.status] = cell.n.get(one.status, 0) + 1
             if one.values:
                 _add(cell, one.values[i], metric.law, one.probability)
-    return cells
+    # Sums of integers: coarse cells are exactly the sums of the fine ones.
+    return merge_cells([cells, *(_coarser(cells, s) for s in coarser_s)])
+
+
+def _coarser(cells: Mapping[CellKey, Cell], resolution_s: int) -> dict[CellKey, Cell]:
+    span_ms = resolution_s * 1000
+    return merge_cells(
+        {key._replace(resolution_s=resolution_s, t_ms=key.t_ms // span_ms * span_ms): cell}
+        for key, cell in cells.items()
+    )
 
 
 def _add(cell: Cell, raw: float, law: Law, probability: float) -> None:
@@ -121,7 +133,7 @@ def _add(cell: Cell, raw: float, law: Law, probability: float) -> None:
     cell.weight_sum += micro_weight
     cell.weight_sq_sum += round(weight * weight * MICRO)
     cell.weighted_value_sum += round(weight * value * MICRO)
-    if law is Law.UNIT:
+    if law is Law.UNIT and value >= HITS[0]:
         for i, bar in enumerate(HITS):
             if value >= bar:
                 cell.hits[i] += 1
@@ -130,7 +142,7 @@ def _add(cell: Cell, raw: float, law: Law, probability: float) -> None:
     cell.histogram[b] = cell.histogram.get(b, 0) + 1
 
 
-def merge_cells(parts: Iterable[dict[CellKey, Cell]]) -> dict[CellKey, Cell]:
+def merge_cells(parts: Iterable[Mapping[CellKey, Cell]]) -> dict[CellKey, Cell]:
     """Sum of cells of several cuts: what the store's merge gives."""
     out: dict[CellKey, Cell] = {}
     for cells in parts:

@@ -15,6 +15,7 @@ from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.metrics.recall import recall
+from streamgauge.stream_processors.requests import label_cap
 from streamgauge.stream_processors.scores.cache import OutcomeCache
 from streamgauge.stream_processors.scores.pipeline import Pipeline
 from streamgauge.stream_processors.scores.processor import ScoreProcessor
@@ -47,7 +48,7 @@ def _work(env: Mapping[str, str]) -> int:
     scores = ScoreSettings.from_env(env)
     runner = ThreadRunner(scores.threads)
     try:
-        processor = ScoreProcessor(build_pipeline(scores, env, runner))
+        processor = ScoreProcessor(build_pipeline(scores, env, runner), label_cap=label_cap(env))
         return run_worker(WorkerSpec(processor, (EVENTS,), recall), settings)
     finally:
         runner.close()

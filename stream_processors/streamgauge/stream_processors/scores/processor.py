@@ -14,6 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from streamgauge.stream_processors.chunks import Chunk, Cut, DeadLetter
+from streamgauge.stream_processors.metrics.labels import CAP
 from streamgauge.stream_processors.requests import ReadRequest, RequestReader
 from streamgauge.stream_processors.scores.cells import cells_of
 from streamgauge.stream_processors.scores.pipeline import Pipeline, ScoredRequest
@@ -56,9 +57,9 @@ class ScoreProcessor:
     writer = "scores"
     tables = (WINDOWS, SCORES)
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, *, label_cap: int = CAP) -> None:
         self._pipeline = pipeline
-        self._reader = RequestReader()
+        self._reader = RequestReader(label_cap=label_cap)
         self._waiting: list[tuple[ScoredRequest, frozenset[str]]] = []
 
     def absorb(self, chunk: Chunk) -> int | None:

@@ -8,7 +8,7 @@ counted, in the cells. Not here: column types (streamgauge.storage.tables).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -66,37 +66,47 @@ def window_rows(cells: Mapping[CellKey, Cell]) -> pa.Table:
 
 def score_rows(judged: Iterable[Judged]) -> pa.Table:
     """Rows of `scores`, one per metric, by source, partition and offset."""
-    rows: list[dict[str, Any]] = []
-    for one in judged:
-        if one.status in NOT_GIVEN:
-            continue
-        r = one.request
-        for i, metric in enumerate(one.scorer.metrics):
-            rows.append(
-                {
-                    "src": r.src,
-                    "partition": r.partition,
-                    "offset": r.offset,
-                    "event_id": r.event_id,
-                    "ts": r.ts,
-                    "tenant": r.tenant,
-                    "app": r.app,
-                    "env": r.env,
-                    "provider": r.provider,
-                    "model": r.model,
-                    "prompt_name": r.prompt_name,
-                    "prompt_version": r.prompt_version,
-                    "side": one.side.value,
-                    "scorer": one.scorer.name,
-                    "scorer_version": version_of(one.scorer),
-                    "weights_hash": one.scorer.weights_hash,
-                    "engine": one.scorer.engine,
-                    "name": metric.name,
-                    "value": one.values[i] if one.values else None,
-                    "label": one.label,
-                    "status": one.status.value,
-                    "probability": one.probability,
-                }
-            )
-    rows.sort(key=lambda row: (row["src"], row["partition"], row["offset"]))
-    return pa.Table.from_pylist(rows, schema=TABLES["scores"].data)
+    given = sorted(
+        (one for one in judged if one.status not in NOT_GIVEN),
+        key=lambda one: (one.request.src, one.request.partition, one.request.offset),
+    )
+    rows = [
+        (
+            r.src,
+            r.partition,
+            r.offset,
+            r.event_id,
+            r.ts,
+            r.tenant,
+            r.app,
+            r.env,
+            r.provider,
+            r.model,
+            r.prompt_name,
+            r.prompt_version,
+            one.side.value,
+            one.scorer.name,
+            version_of(one.scorer),
+            one.scorer.weights_hash,
+            one.scorer.engine,
+            metric.name,
+            one.values[i] if one.values else None,
+            one.label,
+            one.status.value,
+            one.probability,
+        )
+        for one in given
+        for r in (one.request,)
+        for i, metric in enumerate(one.scorer.metrics)
+    ]
+    columns = zip(*rows, strict=True) if rows else ((),) * len(_SCORES)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, _SCORES, strict=True)]
+    return pa.table(dict(zip((f.name for f in _SCORES), arrays, strict=True)))
+
+
+_COLUMNS: Final = """
+    src partition offset event_id ts tenant app env provider model prompt_name prompt_version side
+    scorer scorer_version weights_hash engine name value label status probability
+"""
+_SCORES: Final = tuple(TABLES["scores"].data.field(name) for name in _COLUMNS.split())
+"""Columns of `scores` in the order of `score_rows`."""
