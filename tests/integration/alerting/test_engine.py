@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from streamgauge.alerting import AlertSubscriber, fire_test
-from streamgauge.contracts import histogram
+from streamgauge.alerting.kafka_io import identities, read_back
+from streamgauge.alerting.records import LoggedEvaluation
 from streamgauge.contracts.alerts import Alert, AlertStatus, Transition
+from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.contracts.records import parse_record
+from streamgauge.contracts.topics import ALERT_EVALS, ALERTS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
 from tests.support.alert_engine import EngineProcess, Feed, steady, wait_until
@@ -80,3 +85,212 @@ def test_error_burst_reaches_a_subscriber_and_its_sql_reproduces_the_value(
         )
     assert all(row["c"] == 1 for row in stored)
     assert process.stop() == 0
+
+
+def test_three_kills_in_mid_run_leave_the_same_episodes_each_id_once(
+    engine: Make, feed: Feed, settings: KafkaSettings, store: StoreSettings
+) -> None:
+    # Three bursts by hand: minutes 40-45, 60-64 and 75-80. Each fires 70 s after its start
+    # (7 of 12 panes at 90 %); nothing else in this traffic may fire this rule.
+    feed.rows(steady("search", T0, T0 + 95 * MINUTE))
+    for first, last in ((40, 45), (60, 64), (75, 80)):
+        feed.rows(
+            [
+                {"t_ms": t, "app": "search", "errors": 9, "n": 0}
+                for t in range(T0 + first * MINUTE, T0 + last * MINUTE, 10_000)
+            ]
+        )
+    process = engine()
+    with AlertSubscriber(
+        settings, match={"rule": "ErrorBurstFast"}, include={"recovering"}, from_start=True
+    ) as sub:
+        got: list[Alert] = []
+        for minute in range(5, 95):
+            feed.tick(T0 + minute * MINUTE)
+            if minute in (41, 62, 78):
+                # in the middle of whatever it does: it has begun to work on this very tick
+                got += collect(sub, 1, timeout_s=0.5)
+                process.kill()
+                process.start()
+        got += list(sub.iter(timeout=40))
+    fires = [
+        round((a.updated_at.timestamp() * 1000 - T0) / 1000)
+        for a in got
+        if a.transition is Transition.FIRED
+    ]
+    assert fires == [40 * 60 + 70, 60 * 60 + 70, 75 * 60 + 70]
+    assert [a.seq for a in got] == list(range(1, len(got) + 1)), "no record lost, none doubled"
+    assert len([a for a in got if a.status is AlertStatus.RESOLVED]) == 3
+    raw = everything(settings)
+    contents: dict[str, set[bytes]] = {}
+    for record_id, value in raw:
+        contents.setdefault(record_id, set()).add(value)
+    assert all(len(v) == 1 for v in contents.values()), "one content per id"
+    assert len(raw) == len(contents), "a read_committed reader sees each id once"
+    steps = evaluated(settings)
+    assert len(steps) == len(set(steps)), "no step of a rule was recorded twice"
+    for rule, every in (("ErrorBurstFast", 10_000), ("LatencyShift", 30_000)):
+        mine = [s for r, s in steps if r == rule]
+        assert mine == list(range(mine[0], mine[-1] + 1, every)), f"a gap in the steps of {rule}"
+    assert process.stop() == 0
+
+
+def everything(settings: KafkaSettings) -> list[tuple[str, bytes]]:
+    """Id and bytes of each committed alert record, read without our subscriber."""
+    identity = identities(settings, ALERTS)[0]
+    return [
+        (dict(m.headers() or [])["ce_id"].decode(), m.value() or b"")
+        for p in range(identity.partitions)
+        for m in read_back(settings, identity.name, p, clock=SystemClock())
+    ]
+
+
+def evaluated(settings: KafkaSettings) -> list[tuple[str, int]]:
+    """Rule and step of each final record of the log, in order per rule."""
+    identity = identities(settings, ALERT_EVALS)[0]
+    records = [
+        parse_record(LoggedEvaluation, m.value() or b"")
+        for p in range(identity.partitions)
+        for m in read_back(settings, identity.name, p, clock=SystemClock())
+    ]
+    return [(r.rule, r.step_ms) for r in records if r.final]
+
+
+def test_a_zombie_of_the_same_name_is_fenced_and_ends(
+    engine: Make, feed: Feed, settings: KafkaSettings
+) -> None:
+    burst(feed, "search", 40, 45, 60)
+    first = engine()
+    assert first.process is not None
+    feed.tick(T0 + 35 * MINUTE)
+    wait_until(lambda: evaluated(settings), "the first engine at work")
+    first.process.send_signal(signal.SIGSTOP)
+    second = engine()
+    with AlertSubscriber(settings, match={"rule": "ErrorBurstFast"}, from_start=True) as sub:
+        for minute in range(36, 57):
+            feed.tick(T0 + minute * MINUTE)
+        assert len(collect(sub, 2)) == 2, "the second engine has taken over"
+    first.process.send_signal(signal.SIGCONT)
+    assert first.process.wait(60) == 1, "a fenced engine ends with exit code 1"
+    assert "has taken over" in first.log.read_text()
+    raw = everything(settings)
+    assert len(raw) == len({i for i, _ in raw}), "the zombie wrote nothing"
+    assert second.stop() == 0
+
+
+def test_fire_test_goes_through_the_engine_and_comes_back_twice(
+    engine: Make, settings: KafkaSettings
+) -> None:
+    process = engine()
+    fired, resolved = fire_test(settings, severity="page", labels={"team": "core"}, timeout_s=60)
+    assert fired.labels["test"] == "true"
+    assert fired.labels["team"] == "core"
+    assert (fired.status, resolved.status) == (AlertStatus.FIRING, AlertStatus.RESOLVED)
+    assert process.stop() == 0
+
+
+def test_budget_fires_on_an_open_window_before_the_watermark_gets_there(
+    engine: Make, feed: Feed, settings: KafkaSettings
+) -> None:
+    feed.rows(steady("agent", T0, T0 + 10 * MINUTE))
+    engine()
+    with AlertSubscriber(settings, match={"rule": "BudgetSpent"}) as sub:
+        feed.tick(T0 + 9 * MINUTE)
+        wait_until(lambda: evaluated(settings), "the engine at work")
+        feed.rows([{"t_ms": T0 + 10 * MINUTE + 5000, "app": "agent", "n": 1, "cost": 60 * 10**9}])
+        feed.tick(T0 + 9 * MINUTE + 1000, max_ts=T0 + 10 * MINUTE + 5000)
+        (fired,) = collect(sub, 1, timeout_s=30)
+    assert fired.severity == "page"
+    assert fired.incomplete, "said to be judged before all sources had reported"
+
+
+def test_current_then_live_has_no_gap_and_no_double(
+    engine: Make, feed: Feed, settings: KafkaSettings
+) -> None:
+    burst(feed, "search", 40, 45, 60)
+    engine()
+    feed.tick(T0 + 35 * MINUTE)
+    with AlertSubscriber(settings, match={"rule": "ErrorBurstFast"}) as early:
+        feed.tick(T0 + 42 * MINUTE)
+        (fired,) = collect(early, 1)
+    with AlertSubscriber(settings, match={"severity": "page"}) as late:
+        assert [a.id for a in late.current()] == [fired.id]
+        for minute in range(43, 57):
+            feed.tick(T0 + minute * MINUTE)
+        (after,) = collect(late, 1)
+    assert (after.episode, after.status) == (fired.episode, AlertStatus.RESOLVED)
+
+
+def test_removed_rule_resolves_its_alert_and_a_broken_file_keeps_the_old_rules(
+    engine: Make, feed: Feed, settings: KafkaSettings, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.yml"
+    text = (
+        "rules:\n"
+        "  - {name: A, kind: threshold, metric: requests, window: 1m, value: 5, severity: info, every: 10s}\n"
+        "  - {name: B, kind: threshold, metric: requests, window: 1m, value: 5, severity: info, every: 10s}\n"
+    )
+    rules.write_text(text)
+    feed.rows(steady("search", T0, T0 + 20 * MINUTE))
+    process = engine(STREAMGAUGE_RULES=str(rules))
+    with AlertSubscriber(settings, from_start=True) as sub:
+        feed.tick(T0 + 5 * MINUTE)
+        assert {a.rule for a in collect(sub, 2)} == {"A", "B"}
+        rules.write_text(text.replace("metric: requests", "metrik: requests"))
+        wait_until(lambda: "rules_refused" in process.log.read_text(), "the refusal in the log")
+        rules.write_text(
+            "".join(line for line in text.splitlines(keepends=True) if "name: B" not in line)
+        )
+        (gone,) = collect(sub, 1)
+        assert (gone.rule, gone.status, gone.reason) == ("B", AlertStatus.RESOLVED, "rule_removed")
+        assert process.process is not None
+        assert process.process.poll() is None
+
+
+def test_silence_of_all_writers_raises_ingest_stalled_and_a_tick_ends_it(
+    engine: Make, feed: Feed, settings: KafkaSettings
+) -> None:
+    engine(STREAMGAUGE_ALERTS_NO_TICKS_S="2", STREAMGAUGE_ALERTS_STALL_S="3")
+    with AlertSubscriber(settings, from_start=True) as sub:
+        (silent,) = collect(sub, 1)
+        assert silent.rule == "IngestStalled"
+        assert silent.severity == "page"
+        feed.tick(T0)
+        (heard,) = collect(sub, 1)
+        assert (heard.rule, heard.status) == ("IngestStalled", AlertStatus.RESOLVED)
+
+
+def test_a_source_that_stands_still_with_unread_events_raises_watermark_stalled(
+    engine: Make, feed: Feed, settings: KafkaSettings
+) -> None:
+    engine(STREAMGAUGE_ALERTS_NO_TICKS_S="60", STREAMGAUGE_ALERTS_STALL_S="2")
+    with AlertSubscriber(settings, match={"rule": "WatermarkStalled"}, from_start=True) as sub:
+        got: list[Alert] = []
+        for _ in range(60):
+            feed.tick(T0, behind=True)
+            got += collect(sub, 1, timeout_s=0.5)
+            if got:
+                break
+        assert got[0].labels["source"] == "metrics"
+        feed.tick(T0 + MINUTE)
+        (after,) = collect(sub, 1)
+        assert after.status is AlertStatus.RESOLVED
+
+
+@pytest.mark.parametrize(
+    ("env", "code", "words"),
+    [
+        ({"STREAMGAUGE_TOPIC_PREFIX": "nowhere."}, 2, "topics create"),
+        ({"STREAMGAUGE_RULES": "/nonexistent.yml"}, 2, "does not exist"),
+        ({"STREAMGAUGE_CLOCK_MODE": "fast"}, 2, "live or replay"),
+    ],
+)
+def test_wrong_settings_end_it_with_one_line(
+    engine: Make, env: dict[str, str], code: int, words: str
+) -> None:
+    process = engine(**env)
+    assert process.process is not None
+    assert process.process.wait(60) == code
+    text = process.log.read_text()
+    assert words in text
+    assert "Traceback" not in text

@@ -1,0 +1,184 @@
+"""The state machine, row by row of its table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamgauge.alerting.machine import RuleState, step
+from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.contracts.alerts import Alert, AlertStatus, Severity, Transition
+
+S = 10_000
+LABELS = {"app": "a"}
+
+
+def policy(**more: Any) -> Policy:
+    base: dict[str, Any] = {
+        "kind": "ratio", "unit": "ratio", "levels": {Severity.TICKET: 0.1, Severity.PAGE: 0.5},
+        "dimensions": ("app",), "window_ms": 60_000,
+        "query": "SELECT 1 AS value FROM windows WHERE $SERIES AND t < $TO_MS",
+    }  # fmt: skip
+    return Policy(**{**base, **more})
+
+
+def series(what: str | None, labels: dict[str, str] | None = None) -> LoggedSeries:
+    """`ticket` and `page` breach; `ok`, `recover` and `unknown` do not."""
+    assert what is not None
+    labels = labels or LABELS
+    if what in ("ticket", "page"):
+        value = 0.2 if what == "ticket" else 0.7
+        return LoggedSeries(labels=labels, value=value, n=9, breach=what, zone="breach")
+    value_or_none = None if what == "unknown" else 0.05
+    return LoggedSeries(labels=labels, value=value_or_none, n=9, zone=what)  # type: ignore[arg-type]
+
+
+def record(at: int, what: str | None, rules: Policy | None = None, **more: Any) -> LoggedEvaluation:
+    """A record at step `at`; None: the series is missing."""
+    base: dict[str, Any] = {
+        "v": 1, "rule": "R", "rule_version": "1", "step_ms": at * S, "watermark_ms": at * S,
+        "completeness": 1.0, "final": True, "series": () if what is None else (series(what),),
+        "policy": rules or policy(),
+    }  # fmt: skip
+    return LoggedEvaluation(**{**base, **more})
+
+
+def play(*whats: str | None, rules: Policy | None = None) -> list[Alert]:
+    """What steps 1, 2, 3 ... make."""
+    state, made = RuleState(), []
+    for i, what in enumerate(whats, start=1):
+        state, new = step(state, record(i, what, rules))
+        made += new
+    return made
+
+
+def told(alerts: list[Alert]) -> list[tuple[int, str]]:
+    """Step and transition."""
+    return [(round(a.updated_at.timestamp() * 1000) // S, str(a.transition)) for a in alerts]
+
+
+FOR = policy(for_ms=2 * S)
+KEEP = policy(keep_firing_for_ms=2 * S)
+PATIENT = policy(no_data_after_ms=2 * S)
+
+
+@pytest.mark.parametrize(
+    ("rules", "inputs", "expected"),
+    [
+        (None, ["ok", "page"], [(2, "fired")]),
+        (None, ["page", "page", "page"], [(1, "fired")]),
+        (None, ["page", "ok"], [(1, "fired"), (2, "resolved")]),
+        (None, ["page", "recover", "recover"], [(1, "fired")]),
+        (None, ["recover", "unknown"], []),
+        (None, ["ticket", "page", "ticket"], [(1, "fired"), (2, "escalated"), (3, "deescalated")]),
+        (FOR, ["page", "page"], [(1, "pending")]),
+        (FOR, ["page", "page", "page"], [(1, "pending"), (3, "fired")]),
+        (FOR, ["page", "recover", "page"], [(1, "pending"), (3, "fired")]),
+        (FOR, ["page", "ok", "page"], [(1, "pending"), (2, "cancelled"), (3, "pending")]),
+        (FOR, ["page", None], [(1, "pending"), (2, "cancelled")]),
+        (KEEP, ["page", "ok", "ok"], [(1, "fired"), (2, "recovering")]),
+        (KEEP, ["page", "ok", "ok", "ok"], [(1, "fired"), (2, "recovering"), (4, "resolved")]),
+        (KEEP, ["page", "ok", "page"], [(1, "fired"), (2, "recovering"), (3, "refired")]),
+        (
+            KEEP, ["page", "ok", "page", "ok", "ok", "ok"],
+            [(1, "fired"), (2, "recovering"), (3, "refired"), (4, "recovering"), (6, "resolved")],
+        ),
+        (PATIENT, ["page", None, None], [(1, "fired"), (2, "stale")]),
+        (PATIENT, ["page", None, None, None], [(1, "fired"), (2, "stale"), (4, "resolved")]),
+        (PATIENT, ["page", "unknown", "page"], [(1, "fired"), (2, "nodata"), (3, "refreshed")]),
+        (PATIENT, ["page", None, "ok"], [(1, "fired"), (2, "stale"), (3, "resolved")]),
+        (policy(no_data="ok"), ["page", None], [(1, "fired"), (2, "resolved")]),
+        (policy(no_data="ok"), ["page", "unknown"], [(1, "fired"), (2, "resolved")]),
+        (policy(no_data="fire"), ["ok", "unknown"], [(2, "fired")]),
+        (policy(no_data="nodata", no_data_after_ms=0), ["ok", "unknown", "ok"],
+         [(2, "nodata"), (3, "resolved")]),
+        (policy(no_data="nodata", no_data_after_ms=S), ["page", "unknown", "unknown", "page"],
+         [(1, "fired"), (2, "nodata"), (3, "nodata"), (4, "refired")]),
+    ],
+)  # fmt: skip
+def test_table(
+    rules: Policy | None, inputs: list[str | None], expected: list[tuple[int, str]]
+) -> None:
+    assert told(play(*inputs, rules=rules)) == expected
+
+
+def test_fired_carries_who_what_where_and_how_to_reproduce_it() -> None:
+    rules = policy(
+        annotations={"summary": "{app}: {value}, level {threshold}", "broken": "{nobody}"},
+        labels={"team": "core"}, runbook_url="R.md",
+    )  # fmt: skip
+    (alert,) = play("page", rules=rules)
+    assert alert.labels == {"app": "a", "team": "core", "alertname": "R", "severity": "page"}
+    assert alert.annotations == {"summary": "a: 70 %, level 50 %", "broken": "{nobody}"}
+    assert alert.query == "SELECT 1 AS value FROM windows WHERE app = 'a' AND t < 10000"
+    assert (alert.value, alert.threshold, alert.runbook_url) == (0.7, 0.5, "R.md")
+    assert alert.window is not None
+    assert alert.window.end == alert.updated_at == alert.fired_at == alert.starts_at
+
+
+def test_second_episode_goes_on_with_seq_and_has_another_id() -> None:
+    first, end, second = play("page", "ok", "page")
+    assert [first.seq, end.seq, second.seq] == [1, 2, 3]
+    assert first.episode == end.episode != second.episode
+    assert second.fired_at != first.fired_at
+
+
+def test_four_fires_within_half_an_hour_are_flapping() -> None:
+    alerts = play(*["page", "ok"] * 4)
+    assert [a.flapping for a in alerts if a.transition is Transition.FIRED] == [
+        False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_step_that_is_not_after_the_last_changes_nothing() -> None:
+    state, _ = step(RuleState(), record(5, "page"))
+    for at in (4, 5):
+        assert step(state, record(at, "ok")) == (state, [])
+
+
+def test_early_record_fires_and_the_final_ones_before_it_do_not_undo_it() -> None:
+    state, (fired,) = step(RuleState(), record(5, "page", final=False))
+    assert fired.incomplete
+    for at, what in ((3, "ok"), (4, "ok"), (5, "page")):
+        state, made = step(state, record(at, what))
+        assert made == []
+    _, (end,) = step(state, record(6, "ok"))
+    assert end.transition is Transition.RESOLVED
+
+
+def test_early_record_never_resolves_and_never_deescalates() -> None:
+    state, _ = step(RuleState(), record(1, "page"))
+    for what in ("ok", "ticket", "unknown", None):
+        assert step(state, record(2, what, final=False))[1] == []
+
+
+def test_error_freezes_the_state() -> None:
+    state, _ = step(RuleState(), record(1, "page"))
+    state, made = step(state, record(2, None, error="no such column"))
+    assert made == []
+    assert told(step(state, record(3, "ok"))[1]) == [(3, "resolved")]
+
+
+def test_removed_rule_ends_what_is_open_and_cancels_what_is_pending() -> None:
+    state, _ = step(RuleState(), record(1, "page"))
+    _, (end,) = step(state, record(1, None, removed="rule_removed", policy=None))
+    assert (end.status, end.reason) == (AlertStatus.RESOLVED, "rule_removed")
+    assert end.labels["app"] == "a"
+    state, _ = step(RuleState(), record(1, "page", FOR))
+    _, (end,) = step(state, record(2, None, removed="rule_removed", policy=None))
+    assert end.transition is Transition.CANCELLED
+
+
+def test_rule_with_other_dimensions_ends_alerts_of_the_old_ones() -> None:
+    state, _ = step(RuleState(), record(1, "page"))
+    _, (end,) = step(state, record(2, None, policy(dimensions=("app", "model"))))
+    assert (end.transition, end.reason) == (Transition.RESOLVED, "rule_changed")
+
+
+def test_new_period_ends_the_alert_of_the_old_one() -> None:
+    rules = policy(kind="budget", dimensions=("app", "period"))
+    old, new = ({"app": "a", "period": p} for p in ("2026-10", "2026-11"))
+    state, _ = step(RuleState(), record(1, None, rules, series=(series("page", old),)))
+    _, (end,) = step(state, record(2, None, rules, series=(series("ok", new),)))
+    assert (end.labels["period"], end.reason) == ("2026-10", "period_rolled")
