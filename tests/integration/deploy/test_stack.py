@@ -14,10 +14,14 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.support.kafka import TestKafka
 
+from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.ports import free_ports
 from streamgauge.deploy.processes import Pid
+from streamgauge.deploy.stack import Stack, StackConfig
 from streamgauge.deploy.stack.state import read_state
+from streamgauge.deploy.topics import check_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -123,6 +127,10 @@ def test_a_stack_lives_through_a_day_in_a_minute(shell: Shell) -> None:
     assert "bounded by" in text
     assert state["store_url"] in text
 
+    # an alert goes all the way to a subscriber
+    assert "FireTest" in shell("alerts", "fire-test", "--timeout", "60").stdout
+    assert shell("alerts", "list").stdout == ""
+
     # the reading account cannot write, errors are one line
     refused = shell("sql", "DROP TABLE events", code=2)
     assert refused.stderr.startswith("error: ")
@@ -194,3 +202,38 @@ def test_kafka_alone_starts_answers_and_stops(tmp_path: Path) -> None:
         shell("kafka", "stop")
     assert shell("kafka", "status", code=3)
     assert not psutil.pid_exists(status["pid"])
+
+
+def test_services_of_the_user_are_used_and_left_alone(tmp_path: Path, kafka: TestKafka) -> None:
+    from streamgauge.storage.embedded.process import EmbeddedStore
+
+    store = EmbeddedStore(tmp_path / "their-store")
+    settings = store.start()
+    try:
+        env = {
+            **os.environ,
+            **settings.to_env(),
+            "STREAMGAUGE_BOOTSTRAP": kafka.bootstrap,
+        }
+        config = StackConfig(
+            str(tmp_path / "home"), prefix="theirs.", database="theirs", workers=("metrics",)
+        )
+        with Stack(config, env=env) as stack:
+            assert set(stack.state.processes) == {"metrics"}
+            assert stack.state.kafka_external
+            assert stack.state.store_external
+            assert check_topics(stack.kafka) == []
+            assert stack.store.database == "theirs"
+            assert stack.env()["STREAMGAUGE_BOOTSTRAP"] == kafka.bootstrap
+            pid = stack.kill("metrics")
+            stack.wait_up("metrics")
+            assert stack.pid("metrics") not in (None, pid)
+            with pytest.raises(Misconfigured, match="no process 'kafka'"):
+                stack.kill("kafka")
+            with pytest.raises(Misconfigured, match="a stack already runs on"):
+                Stack(config, env=env).start()
+        assert not (tmp_path / "home" / "kafka" / "kafka.json").exists()
+        assert store.running()
+        assert kafka.pid is not None
+    finally:
+        store.stop()

@@ -197,6 +197,9 @@ def test_tables_align_numbers_to_the_right() -> None:
         "app        n\na          5\nsearch  1234\nb          -"
     )
     assert table(["app"], []) == "app"
+    rows = table(["usd"], [(8024.4602097,), (0.14052634,), (2.0,)]).splitlines()[1:]
+    assert [row.strip() for row in rows] == ["8024.46", "0.140526", "2"]
+    assert table(["t"], [("x" * 500,)]).splitlines()[1].endswith("xxx...")
 
 
 def test_a_gone_reader_is_no_error() -> None:

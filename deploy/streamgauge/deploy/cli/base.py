@@ -17,6 +17,7 @@ import click
 
 from streamgauge.deploy.context import Context
 
+MAX_CELL = 120
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -140,8 +141,11 @@ def answer_json(value: object) -> None:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Aligned columns, two spaces apart; numbers to the right. None is shown as -."""
-    body = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    """Aligned columns, two spaces apart; numbers to the right. None is shown as -.
+
+    For eyes: floats are rounded (3 places, small ones 6 digits), long texts cut at MAX_CELL.
+    """
+    body = [[_cell(cell) for cell in row] for row in rows]
     numeric = [bool(body) and all(_is_number(row[i]) for row in body) for i in range(len(head))]
     widths = [max(len(head[i]), *(len(r[i]) for r in body), 0) for i in range(len(head))]
     lines = []
@@ -152,6 +156,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < 1 else f"{value:.3f}".rstrip("0").rstrip(".")
+    text = str(value).replace("\n", " ")
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 3] + "..."
 
 
 def _is_number(text: str) -> bool:

@@ -26,6 +26,7 @@ START_LIMIT_S = 600.0
 STOP_LIMIT_S = 75.0
 POLL_S = 0.1
 Progress = Callable[[str], None]
+_KINDS = {2: Misconfigured, 3: Unreachable}
 
 
 def start_detached(
@@ -81,18 +82,16 @@ def _follow(
             if state.state == "failed" and code is not None:
                 raise _as_error(state)
         if code is not None:
-            raise StreamgaugeError(
-                f"the stack's supervisor ended with code {code}: {last_line(log)}",
-                hint=f"its log is {log}",
-            )
+            words = last_line(log).partition(" ERROR ")[2] or last_line(log)
+            kind = _KINDS.get(code, StreamgaugeError)
+            raise kind(f"the stack did not start: {words}", hint=f"its log is {log}")
         time.sleep(POLL_S)
     process.terminate()
     raise StreamgaugeError(f"the stack was not up within {START_LIMIT_S:.0f} s", hint=f"see {log}")
 
 
 def _as_error(state: StackState) -> StreamgaugeError:
-    kind = {2: Misconfigured, 3: Unreachable}.get(state.exit_code, StreamgaugeError)
-    return kind(state.error, hint=state.error_hint)
+    return _KINDS.get(state.exit_code, StreamgaugeError)(state.error, hint=state.error_hint)
 
 
 def stop_detached(home: Path, *, progress: Progress) -> list[str]:
