@@ -1,0 +1,157 @@
+"""The closer on a real store: two at once, catching up; and its clock on real ticks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+from tests.support.kafka import TestKafka, create_topics
+
+from streamgauge.contracts.clock import ManualClock, SystemClock
+from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.contracts.records import to_json_bytes
+from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
+from streamgauge.contracts.topics import EVENTS, TICKS
+from streamgauge.storage.client import StoreClient, connect
+from streamgauge.storage.settings import StoreSettings
+from streamgauge.storage.writer import SinkWriter, build_block
+from streamgauge.stream_processors.drift.bins import LOG2_SCHEME, log2_bin
+from streamgauge.stream_processors.drift.closer import Closer
+from streamgauge.stream_processors.drift.histograms import HistogramCell, HistogramKey
+from streamgauge.stream_processors.drift.rows import histogram_rows
+from streamgauge.stream_processors.drift.settings import DriftSettings
+from streamgauge.stream_processors.drift.source_clock import TickClock
+from streamgauge.stream_processors.drift.status import read_status, status_line
+from streamgauge.stream_processors.drift.store import DriftStore
+from streamgauge.stream_processors.kafka_io import Sources
+
+T = 1_699_999_200_000  # a whole hour
+MIN5 = 300_000
+SETTINGS = DriftSettings(min_windows=5)
+
+
+@pytest.fixture
+def client(store: StoreSettings) -> Iterator[StoreClient]:
+    with connect(store) as client:
+        yield client
+
+
+def fill(store: StoreSettings, windows: int) -> None:
+    """Histograms of one app: `windows` windows of 300 calls."""
+    rng = np.random.default_rng(3)
+    cells = {}
+    for i in range(windows):
+        cell = HistogramCell(n=300)
+        for x in rng.lognormal(6, 1, 300).astype(int).tolist():
+            cell.bins[log2_bin(x)] = cell.bins.get(log2_bin(x), 0) + 1
+        cells[HistogramKey("default", "chat", "input_tokens", LOG2_SCHEME, T + i * MIN5)] = cell
+    writer = SinkWriter(store, instance="fill", session_timeout_s=10)
+    block = build_block(
+        "histograms",
+        histogram_rows(cells),
+        written_on=datetime.now(UTC).date(),  # retention counts from it
+        expected={"e/0": 0},
+        next={"e/0": 1},
+    )
+    writer.insert(block)
+    writer.close()
+
+
+def closer(store: StoreSettings, name: str) -> Closer:
+    drift_store = DriftStore(store, instance=name, session_timeout_s=10)
+    return Closer(drift_store, SETTINGS, SystemClock())
+
+
+def verdicts(client: StoreClient, window_s: int) -> list[tuple[int, str]]:
+    rows = client.query(
+        "SELECT toUInt32(t) * 1000 AS t_ms, state FROM drift_verdicts WHERE kind = 0"
+        f" AND window_s = {window_s} AND reference = 'previous' ORDER BY t"
+    )
+    return [(r["t_ms"], r["state"]) for r in rows]
+
+
+@pytest.mark.clickhouse
+def test_nothing_is_closed_before_its_end(store: StoreSettings, client: StoreClient) -> None:
+    one = closer(store, "one")
+    assert one.close_upto(T + 10**9) == 0  # nothing stored: nothing to judge, and no position
+    fill(store, 3)
+    assert one.close_upto(T + 2 * MIN5 - 1) == 1
+    assert verdicts(client, 300) == [(T, "warming_up")]
+    assert one.close_upto(T + 2 * MIN5) == 1
+    line = status_line(read_status(client, SETTINGS), SETTINGS)
+    assert line == "drift warming up: 1 of 5 windows of 300 s"
+
+
+@pytest.mark.clickhouse
+def test_two_closers_judge_each_window_once(store: StoreSettings, client: StoreClient) -> None:
+    fill(store, 24)
+    closers = [closer(store, name) for name in ("one", "two")]
+    start = threading.Barrier(2)
+
+    def work(mine: Closer) -> None:
+        start.wait()
+        for i in range(1, 25):
+            mine.close_upto(T + i * MIN5)
+
+    threads = [threading.Thread(target=work, args=(c,)) for c in closers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = verdicts(client, 300)
+    assert [t for t, _ in found] == [T + i * MIN5 for i in range(24)]
+    assert {state for _, state in found[:5]} == {"warming_up"}
+    assert {state for _, state in found[5:]} == {"quiet"}
+    assert [t for t, _ in verdicts(client, 3600)] == [T, T + 3_600_000]
+
+
+@pytest.mark.clickhouse
+def test_catching_up_gives_what_closing_one_by_one_gives(
+    store: StoreSettings, client: StoreClient
+) -> None:
+    fill(store, 24)
+    columns = "t, window_s, reference, state, p, z, evidence, ref_windows, from_t, n, stat_g, scale"
+    query = f"SELECT {columns} FROM drift_verdicts WHERE kind = 0 ORDER BY window_s, reference, t"
+    one = closer(store, "one")
+    assert one.close_upto(T + 24 * MIN5) == 24 + 2
+    at_once = client.query(query)
+    client.command("TRUNCATE TABLE drift_verdicts")
+    for i in range(1, 25):
+        closer(store, "two").close_upto(T + i * MIN5)
+    assert client.query(query) == at_once
+
+
+def comes_to(clock: TickClock, ms: int) -> bool:
+    return any(clock.read_ms() == ms for _ in range(50))
+
+
+@pytest.mark.kafka
+def test_the_clock_waits_for_every_partition(kafka: TestKafka, topic_prefix: str) -> None:
+    settings: KafkaSettings = create_topics(kafka.bootstrap, topic_prefix, partitions=2)
+    src = Sources(settings).describe([settings.topic(EVENTS)])[settings.topic(EVENTS)].src
+    producer = Producer(settings.librdkafka())
+
+    def tick(writer: Writer, partition: int, *, stored: int, watermark: int) -> None:
+        progress = PartitionProgress(stored_offset=stored, end_offset=9, watermark_ms=watermark)
+        record = Tick(
+            v=1, writer=writer, instance="i", generation=1, wall_ms=1, completeness=None,
+            partitions={f"{src}/{partition}": progress},
+        )  # fmt: skip
+        producer.produce(settings.topic(TICKS), to_json_bytes(record), key=writer.value)
+        assert producer.flush(10) == 0
+
+    clock = TickClock(settings, clock=ManualClock(), lateness_ms=5000, live=False)
+    try:
+        tick(Writer.DRIFT, 0, stored=4, watermark=7_000)
+        tick(Writer.METRICS, 1, stored=4, watermark=1_000)
+        assert {clock.read_ms() for _ in range(3)} == {None}  # partition 1 has told nothing
+        tick(Writer.DRIFT, 1, stored=5, watermark=6_000)
+        assert comes_to(clock, 6_000)
+        tick(Writer.DRIFT, 1, stored=9, watermark=6_000)  # read to its end: holds nothing back
+        assert comes_to(clock, 7_000)
+    finally:
+        clock.close()
