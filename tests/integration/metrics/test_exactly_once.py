@@ -1,0 +1,149 @@
+"""The metrics worker on a real Kafka and store: counts are exact, whatever dies and when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.kafka import TestKafka, create_topics
+from tests.support.metrics_worker import (
+    MetricsWorker,
+    ask,
+    expected_sums,
+    one,
+    outcomes,
+    produce,
+    raw,
+    request,
+    stored,
+    sums,
+    until,
+    worker_that_dies,
+)
+
+from streamgauge.storage.settings import StoreSettings
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+PARTITIONS = 4
+
+
+@pytest.fixture
+def topic(kafka: TestKafka, topic_prefix: str) -> str:
+    """The events topic under a prefix of this test's own."""
+    create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
+    return f"{topic_prefix}events.v1"
+
+
+def assert_exact(store: StoreSettings, n: int) -> None:
+    events = [request(i) for i in range(n)]
+    assert stored(store) == n
+    assert one(store, "SELECT uniqExact(id) FROM events WHERE kind = 0") == n
+    for resolution in (10, 60, 3600):
+        assert sums(store, resolution) == expected_sums(events), resolution
+    assert outcomes(store) == {"stored": n}
+    (producer,) = ask(
+        store,
+        "SELECT sum(n) AS n, min(min_seq) AS low, max(max_seq) AS high FROM producers"
+        " WHERE kind = 0",
+    )
+    assert producer == {"n": n, "low": 1, "high": n}
+    assert one(store, "SELECT sum(n) FROM spend WHERE kind = 0") == n
+
+
+def test_every_event_is_counted_once_in_every_table(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(5_000)])
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        until(lambda: stored(store) == 5_000, "5,000 events")
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(5_000, 6_000)])
+        until(lambda: stored(store) == 6_000, "1,000 more")
+        assert worker.stop() == 0
+    assert_exact(store, 6_000)
+
+
+def test_kill_9_in_mid_run_neither_loses_nor_doubles(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    total, sent = 30_000, 0
+    for round_ in range(3):
+        share = total // 3
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(sent, sent + share)])
+        sent += share
+        with MetricsWorker(
+            kafka.bootstrap, topic_prefix, store, tmp_path, STREAMGAUGE_FLUSH_EVENTS="500"
+        ) as worker:
+            before = stored(store)
+            until(lambda: stored(store) > before, f"progress in round {round_}")  # noqa: B023
+            worker.kill()
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path):
+        until(lambda: stored(store) == total, "all events")
+        until(lambda: sums(store)["n"] == total, "all windows")
+        until(lambda: outcomes(store).get("stored") == total, "the ingest log")
+    assert_exact(store, total)
+
+
+@pytest.mark.parametrize(
+    "place", ["before_insert", "between_sinks:3", "between_sinks:9", "before_ack:2"]
+)
+def test_death_at_a_fail_point_neither_loses_nor_doubles(
+    kafka: TestKafka,
+    topic: str,
+    topic_prefix: str,
+    store: StoreSettings,
+    tmp_path: Path,
+    place: str,
+) -> None:
+    n = 4_000
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 2)])
+    dying = MetricsWorker(
+        kafka.bootstrap, topic_prefix, store, tmp_path,
+        STREAMGAUGE_FAILPOINT=place, STREAMGAUGE_FLUSH_EVENTS="300",
+    )  # fmt: skip
+    with worker_that_dies(dying):
+        pass
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 2, n)])
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        until(lambda: outcomes(store).get("stored") == n, "all events accounted for")
+        assert worker.stop() == 0
+    assert_exact(store, n)
+
+
+def test_two_workers_share_the_partitions_and_one_takes_over(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    n = 9_000
+    with (
+        MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as first,
+        MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as second,
+    ):
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 3)])
+        until(lambda: stored(store) == n // 3, "the first third")
+        until(
+            lambda: (
+                any(len(e["positions"]) == 2 for e in second.events_logged("resumed"))
+                and any(len(e["positions"]) == 2 for e in first.events_logged("resumed"))
+            ),
+            "both have two partitions",
+        )
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 3, 2 * n // 3)])
+        until(lambda: stored(store) == 2 * n // 3, "the second third")
+        first.kill()
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(2 * n // 3, n)])
+        until(lambda: outcomes(store).get("stored") == n, "the last third, by the survivor")
+        assert second.stop() == 0
+    assert_exact(store, n)
+
+
+def test_restart_begins_at_the_end_and_not_at_the_last_row(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(1_000)])
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        until(lambda: outcomes(store).get("stored") == 1_000, "all events")
+        assert worker.stop() == 0
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as again:
+        until(lambda: bool(again.events_logged("resumed")), "resumed")
+        (resumed,) = again.events_logged("resumed")[-1:]
+        assert sorted(resumed["positions"].values()) == [250] * PARTITIONS
+        assert again.stop() == 0
