@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 HEAD = """
 import multiprocessing, os, sys, threading, time
@@ -22,6 +22,7 @@ def log_many(n, tag):
         log(model="m", duration_ms=1.0, tags={"tag": tag, "i": str(i)})
 """
 Event = dict[str, Any]
+_ELECTING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 def run_app(
@@ -50,10 +51,7 @@ def read_topic(bootstrap: str, topic: str) -> list[tuple[int, bytes, bytes]]:
     )
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        ends = {
-            p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
-            for p in partitions
-        }
+        ends = {p: _end_offset(consumer, TopicPartition(topic, p)) for p in partitions}
         consumer.assign([TopicPartition(topic, p, 0) for p, end in ends.items() if end])
         records: list[tuple[int, bytes, bytes]] = []
         deadline = time.monotonic() + 30
@@ -69,6 +67,18 @@ def read_topic(bootstrap: str, topic: str) -> list[tuple[int, bytes, bytes]]:
         return records
     finally:
         consumer.close()
+
+
+def _end_offset(consumer: Consumer, partition: TopicPartition) -> int:
+    """The next offset; a broker that has just come back may still be electing leaders."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(partition, timeout=10)[1])
+        except KafkaException as error:
+            if time.monotonic() >= deadline or error.args[0].code() not in _ELECTING:
+                raise
+            time.sleep(0.1)
 
 
 def read_events(bootstrap: str, topic: str) -> list[Event]:
