@@ -101,13 +101,17 @@ def split_statements(script: str) -> list[str]:
 class Insert:
     """An INSERT that brings its data.
 
-    head: statement before FORMAT. data_at: where the data begin in the text. input_call: span of an
-    `input('structure')` call in an INSERT .. SELECT, and the structure; None for a plain INSERT.
+    head: statement before FORMAT. columns: its list of columns, in parentheses, or empty.
+    clauses: what stands between that and FORMAT. data_at: where the data begin in the text.
+    input_call: span in `head` of an `input('structure')` call of an INSERT .. SELECT, and the
+    structure; None for a plain INSERT.
     """
 
     database: str | None
     table: str
     head: bytes
+    columns: bytes
+    clauses: bytes
     format: str
     data_at: int
     input_call: tuple[int, int, str] | None
@@ -136,6 +140,8 @@ def parse_insert(sql: bytes) -> Insert | None:
         database, table = table, identifier(token)
         token = next(stream, None)
     depth = 0
+    list_start = list_end = token.start if token is not None else len(sql)
+    has_list = token is not None and token.text == b"("
     input_call: tuple[int, int, str] | None = None
     window: list[Token] = []
     while token is not None:
@@ -143,6 +149,8 @@ def parse_insert(sql: bytes) -> Insert | None:
             depth += 1
         elif token.text == b")":
             depth -= 1
+            if has_list and depth == 0:
+                list_end, has_list = token.end, False
             if len(window) >= 3 and window[-3].is_word("INPUT") and window[-2].text == b"(":
                 structure = window[-1].text[1:-1].decode("utf-8", "replace")
                 structure = re.sub(r"\\(.)", r"\1", structure.replace("''", "'"))
@@ -156,7 +164,16 @@ def parse_insert(sql: bytes) -> Insert | None:
             at = name.end
             rest = re.match(rb"[ \t]*(?:\r?\n)?", sql[at : at + 64])
             at += rest.end() if rest else 0
-            return Insert(database, table, sql[: token.start], name.text.decode(), at, input_call)
+            return Insert(
+                database=database,
+                table=table,
+                head=sql[: token.start],
+                columns=sql[list_start:list_end],
+                clauses=sql[list_end : token.start],
+                format=name.text.decode(),
+                data_at=at,
+                input_call=input_call,
+            )
         window = [*window[-2:], token]
         token = next(stream, None)
     return None

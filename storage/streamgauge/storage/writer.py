@@ -23,7 +23,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from streamgauge.contracts.clock import Clock, SystemClock
-from streamgauge.contracts.errors import UnknownOutcome, Unreachable
+from streamgauge.contracts.errors import Unreachable
 from streamgauge.storage.block import Block, build_block
 from streamgauge.storage.client import Refused, StoreClient, connect
 from streamgauge.storage.handshake import EXPECT_HEADER, REFUSED_MESSAGE, STORE_HEADER
@@ -131,24 +131,7 @@ class SinkWriter:
                 client.command(self._guarded(block), data=block.body, settings=settings)
         except Refused:
             return self._landed(block)
-        if self._kind() == "header":
-            self._verify(block)
         return InsertOutcome.STORED
-
-    def _verify(self, block: Block) -> None:
-        """The embedded engine says "done" to an insert that meets its memory limit on commit.
-
-        Seen with chDB 4.4 (query memory 512 MB, 30,000 wide rows). Raises UnknownOutcome: the same
-        block again.
-        """
-        stored = self.high_water(block.table)
-        missing = [key for key, position in block.next.items() if stored.get(key, 0) < position]
-        if missing:
-            raise UnknownOutcome(
-                f"{block.table}: a block of {block.rows} rows, {len(block.body)} bytes was taken "
-                "but is not there",
-                hint="the store may be short of memory: smaller flushes or a larger --memory-mb",
-            )
 
     def _landed(self, block: Block) -> InsertOutcome:
         """A refused block whose positions are stored had landed, and its answer was lost."""

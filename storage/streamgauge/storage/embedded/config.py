@@ -23,6 +23,7 @@ _XML = """<clickhouse>
     <merge_tree>
         <fsync_after_insert>{fsync}</fsync_after_insert>
         <fsync_part_directory>{fsync}</fsync_part_directory>
+        <min_columns_to_activate_adaptive_write_buffer>1</min_columns_to_activate_adaptive_write_buffer>
     </merge_tree>
     <users><default>
         <password></password><networks><ip>::/0</ip></networks>

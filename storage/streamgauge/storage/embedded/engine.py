@@ -15,8 +15,10 @@ from types import TracebackType
 from typing import Any
 
 from streamgauge.storage.embedded.config import ServerConfig
-from streamgauge.storage.embedded.errors import EngineError
+from streamgauge.storage.embedded.errors import INTERNAL, EngineError
 from streamgauge.storage.sqltext import Insert, quote_name, quote_string
+
+_STAGE = "_streamgauge_stage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,44 @@ class Handle:
                 connection.streaming_cancel_query(result)
 
     def insert(self, insert: Insert, data: bytes) -> Answer:
-        """Insert data that came with the statement, whole."""
+        """Insert data that came with the statement, whole or not at all.
+
+        The data are parsed into a temporary table and moved by INSERT .. SELECT, because the
+        engine's streaming insert (chDB 4.4) swallows errors of its commit: out of memory there, it
+        says "done" and has stored nothing.
+        """
+        table = quote_name(insert.table)
+        if insert.database is not None:
+            table = f"{quote_name(insert.database)}.{table}"
         if insert.input_call is not None:
-            return self._insert_select(insert, data)
-        return self._append(insert.head, insert.format, data)
+            columns, clauses = b"", b""
+            start, end, structure = insert.input_call
+            create = f"({structure})"
+            move = insert.head[:start] + _STAGE.encode() + insert.head[end:]
+        else:
+            columns, clauses = insert.columns, insert.clauses
+            create = f"AS {table}"
+            chosen = columns.strip()[1:-1] if columns.strip() else b"*"
+            into = b"INSERT INTO %s %s %s" % (table.encode(), columns, clauses)
+            move = b"%s SELECT %s FROM %s" % (into, chosen, _STAGE.encode())
+        self._drop_stage()
+        self.run(f"CREATE TEMPORARY TABLE {_STAGE} {create} ENGINE = Memory".encode())
+        try:
+            parsed = self._append(
+                b"INSERT INTO %s %s %s" % (_STAGE.encode(), columns, clauses), insert.format, data
+            )
+            staged = int(self.run(f"SELECT count() FROM {_STAGE}".encode()).body)  # noqa: S608
+            if staged != parsed.written_rows:
+                raise EngineError.of(
+                    INTERNAL, f"{parsed.written_rows} rows were parsed and {staged} kept"
+                )
+            moved = self.run(move)
+        finally:
+            self._drop_stage()
+        return Answer(b"", 0, staged, parsed.elapsed_s + moved.elapsed_s)
+
+    def _drop_stage(self) -> None:
+        self.run(f"DROP TEMPORARY TABLE IF EXISTS {_STAGE}".encode())
 
     def _append(self, head: bytes, fmt: str, data: bytes) -> Answer:
         connection = self._connection
@@ -122,20 +158,6 @@ class Handle:
                 connection.insert_cancel(inserter)
             raise EngineError.from_engine(str(error)) from None
         return Answer(b"", 0, done.rows_written(), done.elapsed())
-
-    def _insert_select(self, insert: Insert, data: bytes) -> Answer:
-        """`INSERT .. SELECT .. FROM input('structure')`: the data go through a temporary table."""
-        assert insert.input_call is not None
-        start, end, structure = insert.input_call
-        source = "_streamgauge_input"
-        self.run(f"DROP TEMPORARY TABLE IF EXISTS {source}".encode())
-        self.run(f"CREATE TEMPORARY TABLE {source} ({structure}) ENGINE = Memory".encode())
-        try:
-            self._append(f"INSERT INTO {source}".encode(), insert.format, data)
-            statement = insert.head[:start] + source.encode() + insert.head[end:]
-            return self.run(statement)
-        finally:
-            self.run(f"DROP TEMPORARY TABLE IF EXISTS {source}".encode())
 
     def close(self) -> None:
         """Give the connection back."""

@@ -77,6 +77,8 @@ def run_insert(engine: Engine, config: ServerConfig, work: Work, handle: Handle)
     if denied := called_names(insert.head) & engine.denied_calls:
         raise EngineError.of(ACCESS_DENIED, f"{min(denied)}(..) reaches outside the database")
     prepare(engine, config, work, handle, held=False)
+    # one thread: one part, rows in their order; memory: bounded by the server's limit
+    handle.configure({"max_threads": "1", "max_memory_usage": "0"})
     if work.expected is not None:
         guard.check(handle, insert.database, insert.table, work.expected)
     if insert.input_call is not None and work.ask.params:
