@@ -63,7 +63,7 @@ def test_valid_events_are_taken_by_both_with_the_same_values(raw: bytes) -> None
     assert outcome(decode_event(raw)) == expected
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(hostile_raw())
 @example(PLAIN.replace(b'"target_id":"r",', b""))
 @example(PLAIN.replace(b',"value":1', b""))
@@ -83,7 +83,7 @@ def test_each_hostile_member_has_the_same_outcome(member: bytes) -> None:
     assert outcome(decode_event(raw)) == by_reference(raw)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(first=hostile_raw(), second=hostile_raw())
 def test_a_neighbour_in_the_same_run_changes_nothing(first: bytes, second: bytes) -> None:
     alone = [by_reference(first), by_reference(PLAIN), by_reference(second)]
