@@ -115,7 +115,7 @@ def _fire_test(
     home: Path | None, severity: str, label: tuple[str, ...], timeout: float, *, as_json: bool
 ) -> None:
     """Fire and resolve a test alert through the real engine; exit 3 if it does not come back."""
-    from streamgauge.alerting.fire_test import fire_test
+    from streamgauge.alerting import fire_test
 
     found = fire_test(
         find_context(home).kafka(),
