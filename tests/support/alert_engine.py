@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from tests.support.kafka import TestKafka, create_topics
 
 from streamgauge.contracts import histogram
 from streamgauge.contracts.kafka import KafkaSettings
@@ -21,7 +22,6 @@ from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
 from streamgauge.contracts.topics import TICKS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
-from tests.support.kafka import TestKafka, create_topics
 
 PARTITIONS = 2
 
@@ -50,8 +50,8 @@ class Feed:
                     f" {row.get('unpriced', 0)}, map({pairs})::Map(Int16, UInt64))"
                 )
         self._client.command(
-            "INSERT INTO windows (kind, written_on, resolution, tenant, t, app, env, provider, model,"
-            " revision, scheme, n, errors, cost_nano_usd, unpriced_n, duration_ms_hist) VALUES "
+            "INSERT INTO windows (kind, written_on, resolution, tenant, t, app, env, provider,"
+            " model, revision, scheme, n, errors, cost_nano_usd, unpriced_n, duration_ms_hist) VALUES "
             + ", ".join(values)
         )
         self._stored += len(rows)

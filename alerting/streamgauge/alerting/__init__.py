@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from streamgauge.alerting.fire_test import fire_test
     from streamgauge.alerting.rules.loader import Problem, check
     from streamgauge.alerting.subscriber import AlertSubscriber, to_alertmanager_v4
+    from streamgauge.alerting.synthetic import fire_test
 
 __all__ = ["AlertSubscriber", "Problem", "check", "fire_test", "to_alertmanager_v4"]
 
@@ -18,7 +18,7 @@ _FROM = {
     "AlertSubscriber": "subscriber",
     "Problem": "rules.loader",
     "check": "rules.loader",
-    "fire_test": "fire_test",
+    "fire_test": "synthetic",
     "to_alertmanager_v4": "subscriber",
 }
 

@@ -75,7 +75,7 @@ def batch_sql(
     sums = "".join(f", {aggregate_sql(a)} AS a{i}" for i, a in enumerate(aggregates))
     more = where_sql(where)
     sql = (
-        f"SELECT {labels}arrayCount(b -> b <= toInt64(toUnixTimestamp(t)), {{breaks:Array(Int64)}})"
+        f"SELECT {labels}arrayCount(b -> b <= toInt64(toUnixTimestamp(t)), {{breaks:Array(Int64)}})"  # noqa: S608 names are ours
         f" AS slot, toInt64(toUnixTimestamp(min(t))) * 1000 AS first_ms{sums} FROM {table}"
         f" WHERE kind = 0 AND resolution = {resolution // 1000} AND {REVISION}"
         " AND t >= fromUnixTimestamp({start:Int64}) AND t < fromUnixTimestamp({end:Int64})"
@@ -134,7 +134,7 @@ def _change(rule: Change, source: str, now: str) -> str:
         f" GROUP BY piece HAVING {count} >= {max(1, rule.min_events)} AND v IS NOT NULL"
     )
     return (
-        f"SELECT (SELECT {metric.sql} {now})"
+        f"SELECT (SELECT {metric.sql} {now})"  # noqa: S608 names are ours
         f" / (SELECT quantileExactInclusive(0.5)(v) FROM ({pieces})) AS value"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -28,13 +29,17 @@ policies = st.builds(
     dimensions=st.just(("app",)),
 )
 inputs = st.lists(
-    st.tuples(st.integers(0, 3), st.booleans(), st.lists(st.sampled_from(ZONES), min_size=2, max_size=2)),
+    st.tuples(
+        st.integers(0, 3),
+        st.booleans(),
+        st.lists(st.sampled_from(ZONES), min_size=2, max_size=2),
+    ),
     max_size=40,
 )  # fmt: skip
 
 
 def log_of(policy: Policy, moves: list[tuple[int, bool, list[str]]]) -> list[LoggedEvaluation]:
-    """Records at steps that move on by 0 to 3; early ones hold breaches only, as the evaluator's."""
+    """Records at steps that move on by 0 to 3; early ones hold breaches only."""
     at, records = 1, []
     for ahead, final, zones in moves:
         at += ahead
@@ -74,7 +79,7 @@ def test_seq_has_no_gap_and_no_two_states_in_a_row_are_the_same(
     for alerts in by_alert.values():
         assert [a.seq for a in alerts] == list(range(1, len(alerts) + 1))
         public = [(a.status, a.severity, a.no_data, a.stale, a.episode) for a in alerts]
-        assert all(x != y for x, y in zip(public, public[1:], strict=False)), public
+        assert all(x != y for x, y in pairwise(public)), public
         times = [a.updated_at for a in alerts]
         assert times == sorted(set(times)), "at most one transition of an alert per step"
 

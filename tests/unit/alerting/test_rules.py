@@ -68,12 +68,14 @@ def test_good_rule_is_taken(tmp_path: Path) -> None:
             {"name": "B", "kind": "novelty", "dimension": "app", "window": "1h", "baseline": "1d",
              "learn": "1h", "severity": "info"}, 4, "is in group_by",
         ),
-        ({"name": "C", "kind": "budget", "amount_usd": "5", "period": "month"}, 2, "name the time zone"),
+        ({"name": "C", "kind": "budget", "amount_usd": "5", "period": "month"}, 2,
+         "name the time zone"),
         (
             {"name": "C", "kind": "budget", "amount_usd": "5", "period": "month", "tz": "Mars/One"},
             6, "unknown time zone",
         ),
-        ({"name": "C", "kind": "budget", "amount_usd": "-5", "period": "rolling:24h"}, 4, "greater than 0"),
+        ({"name": "C", "kind": "budget", "amount_usd": "-5", "period": "rolling:24h"}, 4,
+         "greater than 0"),
         (
             {"name": "D", "kind": "change", "metric": "requests", "window": "5m", "baseline": "12m",
              "value": "2", "severity": "info"}, 6, "must be a multiple of window",

@@ -1,0 +1,92 @@
+"""The evaluator's clock and its own alerts."""
+
+from __future__ import annotations
+
+from streamgauge.alerting.self_alerts import INGEST, REPEAT_MS, SelfWatch
+from streamgauge.alerting.watermark import UNHEARD_MS, TickBook
+from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
+
+SRC = "llm.events.v1@aaaaaaaa"
+
+
+def progress(mark: int | None, *, lag: int = 0, stored: int = 5) -> PartitionProgress:
+    return PartitionProgress(
+        stored_offset=stored, end_offset=stored + lag, watermark_ms=mark, max_ts=mark
+    )
+
+
+def tick(*, generation: int = 1, **partitions: PartitionProgress) -> Tick:
+    """p0=..., p1=...: partitions of SRC."""
+    return Tick(
+        v=1, writer=Writer.METRICS, instance="i", generation=generation, wall_ms=0,
+        partitions={f"{SRC}/{name[1:]}": p for name, p in partitions.items()}, completeness=1.0,
+    )  # fmt: skip
+
+
+def book(*, live: bool = False) -> TickBook:
+    return TickBook(live=live, lateness_ms=5000)
+
+
+def test_lowest_of_the_partitions_that_lag_holds_the_clock() -> None:
+    ticks = book()
+    ticks.absorb(tick(p0=progress(100, lag=1), p1=progress(900)), 1)
+    clock = ticks.clock("metrics")
+    assert (clock.watermark_ms, clock.open_ms, clock.held) == (100, 900, True)
+
+
+def test_partitions_without_lag_do_not_hold_it() -> None:
+    ticks = book()
+    ticks.absorb(tick(p0=progress(100), p1=progress(900)), 1)
+    assert ticks.clock("metrics").watermark_ms == 900
+
+
+def test_live_clock_goes_on_in_silence_and_a_replay_clock_does_not() -> None:
+    for live, expected in ((True, 95_000), (False, 900)):
+        ticks = book(live=live)
+        ticks.absorb(tick(p0=progress(900)), 100_000)
+        assert ticks.clock("metrics").watermark_ms == expected
+
+
+def test_clock_never_goes_back() -> None:
+    ticks = book()
+    ticks.absorb(tick(p0=progress(900)), 1)
+    assert ticks.clock("metrics").watermark_ms == 900
+    ticks.absorb(tick(p0=progress(400, lag=3)), 2)
+    assert ticks.clock("metrics").watermark_ms == 900
+
+
+def test_partition_that_nobody_reports_is_taken_as_behind() -> None:
+    ticks = book()
+    ticks.absorb(tick(p0=progress(100), p1=progress(100)), 0)
+    ticks.absorb(tick(p1=progress(900)), UNHEARD_MS + 1)
+    clock = ticks.clock("metrics")
+    assert (clock.watermark_ms, clock.held, clock.completeness) == (100, True, 0.5)
+
+
+def test_tick_of_an_older_generation_is_a_zombies() -> None:
+    ticks = book()
+    ticks.absorb(tick(generation=2, p0=progress(500)), 1)
+    ticks.absorb(tick(generation=1, p0=progress(900)), 2)
+    assert ticks.clock("metrics").watermark_ms == 500
+
+
+def test_topic_made_anew_replaces_its_former_life() -> None:
+    ticks = book()
+    ticks.absorb(tick(p0=progress(100, lag=9)), 1)
+    new = tick(p0=progress(700)).model_copy(
+        update={"partitions": {"llm.events.v1@bbbbbbbb/0": progress(700)}}
+    )
+    ticks.absorb(new, 2)
+    assert ticks.clock("metrics").watermark_ms == 700
+    ticks.absorb(tick(p0=progress(100, lag=9)), 1)
+    assert not ticks.clock("metrics").held, "a late tick of the old topic changes nothing"
+
+
+def test_self_alert_speaks_on_change_and_once_a_minute() -> None:
+    watch = SelfWatch("runbooks/")
+    moves: tuple[tuple[int, dict[tuple[tuple[str, str], ...], float]], ...] = (
+        (1, {}), (2, {}), (3, {(): 70.0}), (4, {(): 71.0}), (3 + REPEAT_MS, {(): 130.0}),
+        (4 + REPEAT_MS, {}),
+    )  # fmt: skip
+    said = [watch.record(INGEST, troubles, now) for now, troubles in moves]
+    assert [None if r is None else len(r.series) for r in said] == [0, None, 1, None, 1, 0]
