@@ -40,8 +40,8 @@ def client(store: StoreSettings) -> Iterator[StoreClient]:
         yield client
 
 
-def fill(store: StoreSettings, windows: int) -> None:
-    """Histograms of one app: `windows` windows of 300 calls."""
+def fill(store: StoreSettings, windows: int, *, stray_ms: int | None = None) -> None:
+    """Histograms of one app: `windows` windows of 300 calls, and one call at `stray_ms`."""
     rng = np.random.default_rng(3)
     cells = {}
     for i in range(windows):
@@ -49,6 +49,9 @@ def fill(store: StoreSettings, windows: int) -> None:
         for x in rng.lognormal(6, 1, 300).astype(int).tolist():
             cell.bins[log2_bin(x)] = cell.bins.get(log2_bin(x), 0) + 1
         cells[HistogramKey("default", "chat", "input_tokens", LOG2_SCHEME, T + i * MIN5)] = cell
+    if stray_ms is not None:
+        key = HistogramKey("default", "chat", "input_tokens", LOG2_SCHEME, stray_ms)
+        cells[key] = HistogramCell(n=1, bins={40: 1})
     writer = SinkWriter(store, instance="fill", session_timeout_s=10)
     block = build_block(
         "histograms",
@@ -84,6 +87,20 @@ def test_nothing_is_closed_before_its_end(store: StoreSettings, client: StoreCli
     assert one.close_upto(T + 2 * MIN5) == 1
     line = status_line(read_status(client, SETTINGS), SETTINGS)
     assert line == "drift warming up: 1 of 5 windows of 300 s"
+
+
+@pytest.mark.clickhouse
+def test_one_stray_event_of_2015_does_not_hold_the_closer_up(
+    store: StoreSettings, client: StoreClient
+) -> None:
+    stray = 1_420_070_400_000
+    fill(store, 6, stray_ms=stray)
+    closer(store, "one").close_upto(T + 6 * MIN5)
+    found = [t for t, _ in verdicts(client, 300)]
+    assert found == [stray, *(T + i * MIN5 for i in range(6))]
+    assert closer(store, "two").close_upto(T + 6 * MIN5) == 0
+    closer(store, "two").close_upto(T + 10**9)  # nothing came since: only the position moves
+    assert [t for t, _ in verdicts(client, 300)] == found
 
 
 @pytest.mark.clickhouse

@@ -36,8 +36,8 @@ class Store(Protocol):
     def position_s(self, window_s: int) -> int:
         """End of the last closed window."""
 
-    def first_s(self) -> int:
-        """Start of the oldest histogram."""
+    def first_s(self, *, from_s: int) -> int:
+        """Start of the oldest histogram at or after `from_s`; 0 if there is none."""
 
     def histograms(self, window_s: int, *, from_s: int, to_s: int) -> list[TenantSeries]:
         """Stored histograms."""
@@ -84,11 +84,14 @@ class Closer:
         while target_s > self._position_s.get(window_s, 0):
             stored_s = self.store.position_s(window_s)
             self._position_s[window_s] = stored_s
-            start_s = stored_s or self.store.first_s() // window_s * window_s
-            if not start_s or start_s >= target_s:
+            if stored_s >= target_s:
+                return closed
+            # Spans without events are stepped over: one stray event of 2015 is not a year's work.
+            start_s = self.store.first_s(from_s=stored_s) // window_s * window_s or target_s
+            if not stored_s and start_s >= target_s:
                 return closed
             end_s = min(target_s, start_s + WINDOWS_A_BLOCK * window_s)
-            verdicts = self._judge(window_s, start_s, end_s)
+            verdicts = self._judge(window_s, start_s, end_s) if start_s < end_s else []
             today = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC).date()
             mine = self.store.append(
                 window_s,
@@ -101,7 +104,7 @@ class Closer:
             if not mine:
                 log.info("verdicts_refused", extra={"window_s": window_s, "start_s": start_s})
                 return closed
-            closed += (end_s - start_s) // window_s
+            closed += max(0, end_s - start_s) // window_s
             self._position_s[window_s] = end_s
         return closed
 

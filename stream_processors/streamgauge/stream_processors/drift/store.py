@@ -41,9 +41,9 @@ class DriftStore:
         """End of the last closed window, epoch seconds; 0 if none was closed yet."""
         return self._writer.high_water(TABLE).get(_key(window_s), 0)
 
-    def first_s(self) -> int:
-        """Start of the oldest stored histogram, epoch seconds; 0 if there is none."""
-        return int(self._query("first_window", {})[0]["t_s"])
+    def first_s(self, *, from_s: int) -> int:
+        """Start of the oldest histogram at or after `from_s`, epoch seconds; 0 if there is none."""
+        return int(self._query("first_window", {"from_s": from_s})[0]["t_s"])
 
     def histograms(self, window_s: int, *, from_s: int, to_s: int) -> list[TenantSeries]:
         """Stored histograms, summed to windows of this length, by app, tenant and feature."""
