@@ -50,9 +50,9 @@ class Feed:
                     f" {row.get('unpriced', 0)}, map({pairs})::Map(Int16, UInt64))"
                 )
         self._client.command(
-            "INSERT INTO windows (kind, written_on, resolution, tenant, t, app, env, provider,"
-            " model, revision, scheme, n, errors, cost_nano_usd, unpriced_n, duration_ms_hist) VALUES "
-            + ", ".join(values)
+            "INSERT INTO windows (kind, written_on, resolution, tenant, t, app, env,"
+            " provider, model, revision, scheme, n, errors, cost_nano_usd, unpriced_n,"
+            " duration_ms_hist) VALUES " + ", ".join(values)
         )
         self._stored += len(rows)
 

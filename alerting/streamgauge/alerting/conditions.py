@@ -13,12 +13,13 @@ Pure: no clock, no store. The same cells give the same verdicts.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
-from streamgauge.alerting.metrics import MAP_DIMENSIONS, METRICS, Metric, total
+from streamgauge.alerting.metrics import MAP_DIMENSIONS, METRICS, Metric, buckets, total
 from streamgauge.alerting.panes import FIRST, Labels, Panes, RawCell, merge
 from streamgauge.alerting.periods import period_at
 from streamgauge.alerting.rules.model import (
@@ -32,9 +33,11 @@ from streamgauge.alerting.rules.model import (
     Severity,
     Threshold,
 )
+from streamgauge.contracts import histogram
 
 Zone = Literal["breach", "recover", "ok", "unknown"]
 NANO = 1_000_000_000
+CHANCE_SIGMAS = 4.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +220,29 @@ def _change(
     breach, zone = level_of(rule, factor)
     if breach is not None and abs(value - base) < rule.floor_abs:
         breach, zone = None, "ok"
+    if breach is not None and not beyond_chance(metric, now, base, rule.op):
+        breach, zone = None, "recover"
     evidence = {"now": value, "baseline": base, "windows": len(past), "unit": metric.unit}
     return Judged(named, factor, n, zone, breach, evidence=evidence)
+
+
+def beyond_chance(metric: Metric, now: RawCell, base: float, op: Op) -> bool:
+    """Whether a percentile's move stands on many events, not on two slow ones.
+
+    If nothing had changed, a share of 1 - q of the events would lie above the old quantile (of q
+    below it). True if the events beyond it are CHANCE_SIGMAS standard deviations of that binomial
+    more. Always true for what is no percentile.
+    """
+    if metric.quantile is None:
+        return True
+    counts = buckets(now, metric.aggregates[0])
+    n = sum(counts.values())
+    upward = op in (">=", ">")
+    share = 1 - metric.quantile if upward else metric.quantile
+    beyond = sum(
+        c for i, c in counts.items() if (histogram.value(i) > base) == upward
+    )  # the bucket of the old quantile itself counts as below
+    return beyond >= n * share + CHANCE_SIGMAS * math.sqrt(n * share * (1 - share)) + 1
 
 
 def _absence(

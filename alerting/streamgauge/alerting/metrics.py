@@ -67,7 +67,7 @@ class Metric:
 
     read: value from a window's sums; None when it has no meaning (nothing counted).
     sql: the same over rows of `windows`, one value; NULL for None.
-    source: whose watermark it waits for. table: where its cells lie.
+    source: whose watermark it waits for. table: where its cells lie. quantile: of a percentile.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Metric:
     monotone: bool = False
     source: str = "metrics"
     table: str = "windows"
+    quantile: float | None = None
 
 
 def total(cell: Cell, name: str) -> int:
@@ -150,6 +151,7 @@ def _percentile(family: str, aggregate: str, unit: str, q: float, meaning: str) 
         quantile_sql(aggregate, q),
         count=aggregate,
         exactness="within 1 %",
+        quantile=q,
     )
 
 

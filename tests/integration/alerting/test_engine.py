@@ -146,7 +146,7 @@ def everything(settings: KafkaSettings) -> list[tuple[str, bytes]]:
     """Id and bytes of each committed alert record, read without our subscriber."""
     identity = identities(settings, ALERTS)[0]
     return [
-        (from_headers(m.headers()).id, m.value() or b"")
+        (from_headers(dict(m.headers() or []).items()).id, m.value() or b"")
         for p in range(identity.partitions)
         for m in read_back(settings, identity.name, p, clock=SystemClock())
     ]

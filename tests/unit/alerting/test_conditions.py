@@ -116,6 +116,20 @@ def test_change_below_the_absolute_floor_is_well() -> None:
     assert one(change(floor_abs=0.01), cells).zone == "ok"
 
 
+def test_two_slow_calls_of_thirty_are_chance_and_half_of_them_are_not() -> None:
+    made = rule(
+        kind="change", metric="latency_p95_ms", window="5m", baseline="15m", value=2, min_events=30
+    )
+    for slow, expected in ((2, "recover"), (15, "breach")):
+        cells = Cells()
+        for k in (1, 2, 3):
+            hist = {histogram.bucket(100.0): 28, histogram.bucket(200.0): 2}
+            cells.add(T - (k * 5 + 1) * MIN, {"app": "a"}, {"n": 30, "duration_ms_hist": hist})
+        hist = {histogram.bucket(100.0): 30 - slow, histogram.bucket(900.0): slow}
+        cells.add(T - MIN, {"app": "a"}, {"n": 30, "duration_ms_hist": hist})
+        assert one(made, cells).zone == expected
+
+
 def absent() -> Rule:
     return rule(kind="absence", window="5m", baseline="30m", expected=20)
 

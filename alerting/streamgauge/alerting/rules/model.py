@@ -145,7 +145,8 @@ class Change(_Leveled):
     The past is `baseline` just before the window, cut into pieces of the window's length; the
     baseline is the median of the pieces' values, so that an incident that lasts does not become
     normal before it fills half of it. min_windows: pieces that must hold `min_events` each.
-    floor_abs: least distance from the baseline, in the metric's unit.
+    floor_abs: least distance from the baseline, in the metric's unit. A percentile must also have
+    moved by more than chance (conditions.beyond_chance), so few events may be judged.
     """
 
     kind: Literal["change"]
