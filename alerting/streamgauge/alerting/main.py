@@ -20,6 +20,7 @@ from streamgauge.alerting.history import HistoryWriter
 from streamgauge.alerting.kafka_io import Fenced, Restart
 from streamgauge.alerting.machine_loop import MachineLoop
 from streamgauge.alerting.settings import AlertSettings
+from streamgauge.alerting.watchdog import Watchdog
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Retryable, StreamgaugeError, Unreachable
 from streamgauge.storage.client import connect
@@ -29,6 +30,8 @@ T = TypeVar("T")
 START_S = 30.0
 AGAIN_S = 1.0
 HEALTH_S = 30.0
+ROUND_LIMIT_S = 30.0
+"""A round of a loop takes well under a second; its calls time out after 20 s."""
 
 
 class Loop(Protocol):
@@ -48,6 +51,7 @@ class Engine:
         self._settings = settings
         self._clock = clock
         self._stop = threading.Event()
+        self._watchdog = Watchdog(clock=clock, limit_s=ROUND_LIMIT_S)
         self._failure: BaseException | None = None
         self._threads: list[threading.Thread] = []
         self._loops: dict[str, Loop] = {}
@@ -62,6 +66,7 @@ class Engine:
         self._until_there(lambda: connect(self._settings.store, timeout_s=10).close())
         for name, make in self._makers.items():
             self._loops[name] = self._until_there(make)
+        self._watchdog.start()
         for name in self._makers:
             thread = threading.Thread(target=self._run, args=(name,), name=name)
             self._threads.append(thread)
@@ -120,7 +125,8 @@ class Engine:
                 try:
                     if loop is None:
                         loop = self._loops[name] = self._makers[name]()
-                    loop.run_once()
+                    with self._watchdog.watch(name):
+                        loop.run_once()
                 except (Restart, Retryable) as e:
                     log.warning("loop_restarts", extra={"loop": name, "why": str(e)})
                     _left(loop)

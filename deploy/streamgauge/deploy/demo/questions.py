@@ -13,7 +13,8 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
         "Which apps are slow, expensive or failing?",
         "SELECT app, sum(requests) AS n,\n"
         "       round(100 * sum(errors) / sum(requests), 1) AS error_pct,\n"
-        "       round(max(latency_p95_ms) / 1000, 1) AS worst_minute_p95_s, round(sum(cost_usd), 2) AS usd\n"
+        "       round(max(latency_p95_ms) / 1000, 1) AS worst_p95_s,\n"
+        "       round(sum(cost_usd), 2) AS usd\n"
         "FROM v_minute GROUP BY app ORDER BY usd DESC",
     ),
     (

@@ -157,6 +157,7 @@ class _Demo:
             return until is not None and until >= target_ms
 
         self._wait(evaluated, "the rules were not evaluated to the end of the replay")
+        self._wait(lambda: not rules.machine_is_behind(), "the alert engine did not catch up")
         seen = -1
         while seen != alerts.records:
             seen = alerts.records

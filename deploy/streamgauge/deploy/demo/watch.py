@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from streamgauge.alerting import AlertSubscriber
+from streamgauge.alerting.self_alerts import RESERVED_RULES
 from streamgauge.contracts import topics
 from streamgauge.contracts.alerts import Alert, Transition
 from streamgauge.contracts.evaluations import EvaluationRecord
@@ -65,30 +66,54 @@ class EvaluationWatch:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._topic = kafka.topic(topics.ALERT_EVALS)
         self._consumer = Consumer(
-            kafka.librdkafka(group_id="streamgauge-demo", isolation_level="read_committed")
+            kafka.librdkafka(
+                group_id="streamgauge-demo",
+                isolation_level="read_committed",
+                enable_partition_eof=True,
+            )
         )
         partitions = self._consumer.list_topics(self._topic, timeout=10).topics[self._topic]
         self._partitions = sorted(partitions.partitions)
         self._consumer.assign([TopicPartition(self._topic, p, 0) for p in self._partitions])
+        self._machine = Consumer(kafka.librdkafka(group_id=f"{kafka.prefix}alert-machine"))
         self._final_ms: dict[str, int] = {}
+        self._next: dict[int, int] = {}
+        self._at_end: set[int] = set()
 
     def evaluated_until_ms(self) -> int | None:
-        """Event time up to which every rule seen has been evaluated; None before the first."""
-        for message in self._consumer.consume(1000, timeout=0.2):
-            if message.error() is None and (value := message.value()):
-                record = EvaluationRecord.model_validate_json(value)
-                if record.final:
-                    last = self._final_ms.get(record.rule, 0)
-                    self._final_ms[record.rule] = max(last, record.step_ms)
+        """Event time up to which every rule has been evaluated; None while the log is unread.
+
+        The engine's alerts about itself go by the wall clock and say nothing here.
+        """
+        while messages := self._consumer.consume(1000, timeout=0.2):
+            for message in messages:
+                self._take(message)
+        if self._at_end != set(self._partitions):
+            return None
         return min(self._final_ms.values(), default=None)
 
-    def end_offsets(self) -> dict[int, int]:
-        """Next offset of every partition of the evaluation log."""
-        return {
-            p: self._consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=10)[1]
-            for p in self._partitions
-        }
+    def _take(self, message: Message) -> None:
+        partition, offset, value = message.partition(), message.offset(), message.value()
+        error = message.error()
+        if partition is None or offset is None:
+            return
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                self._at_end.add(partition)
+            return
+        self._at_end.discard(partition)
+        self._next[partition] = offset + 1
+        record = EvaluationRecord.model_validate_json(value or b"")
+        if record.final and record.rule not in RESERVED_RULES:
+            self._final_ms[record.rule] = max(self._final_ms.get(record.rule, 0), record.step_ms)
+
+    def machine_is_behind(self) -> bool:
+        """Whether the state machine has still to take in evaluations that were read here."""
+        asked = [TopicPartition(self._topic, p) for p in self._next]
+        taken = {t.partition: t.offset for t in self._machine.committed(asked, timeout=10)}
+        return any(taken[p] < position for p, position in self._next.items())
 
     def close(self) -> None:
         """Stop reading."""
         self._consumer.close()
+        self._machine.close()
