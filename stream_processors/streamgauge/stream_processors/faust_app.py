@@ -14,6 +14,7 @@ from streamgauge.stream_processors.settings import WorkerSettings
 
 BUFFERED_RUNS = 8
 FETCH_BYTES = 2 * 1024 * 1024
+METADATA_MS = 5_000  # so soon a topic made anew, or new partitions, are noticed
 
 
 class WorkerApp(faust.App):
@@ -42,6 +43,7 @@ def build_app(writer: str, s: WorkerSettings) -> WorkerApp:
         broker_commit_interval=1.0,
         consumer_group_instance_id=s.static_id or None,
         consumer_max_fetch_size=FETCH_BYTES,
+        consumer_metadata_max_age_ms=METADATA_MS,
         stream_buffer_maxsize=BUFFERED_RUNS,
         stream_wait_empty=False,
         stream_recovery_delay=0,

@@ -124,6 +124,7 @@ class Flusher:
             landed.append(move)
             rows[move.table] = data.num_rows
         self._failpoints.reached("before_ack")
+        _tell(job.cut, tables)
         return Result.DONE
 
     def _describe(self, job: Job) -> Mapping[str, Source]:
@@ -148,6 +149,18 @@ class Flusher:
                 log.warning("flush_retry", extra={"error": str(e), "wait_s": wait_s})
             self._halt.wait(wait_s)
         raise AssertionError("the back-off never ends")
+
+
+def _tell(cut: Cut, tables: Mapping[str, pa.Table]) -> None:
+    """Outcomes and refusals of a flush that has landed, for Prometheus."""
+    for letter in cut.dead_letters:
+        telemetry.REJECTS.labels(letter.reason).inc()
+    log_rows = tables.get("ingest_log")
+    if log_rows is not None:
+        for outcome, n in zip(
+            log_rows["outcome"].to_pylist(), log_rows["n"].to_pylist(), strict=True
+        ):
+            telemetry.OUTCOMES.labels(outcome).inc(n)
 
 
 def _backoff() -> Iterator[float]:

@@ -23,7 +23,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,21 +34,15 @@ from faust.types import TP, EventT
 
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Retryable, Unreachable
-from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
+from streamgauge.contracts.ticks import Tick, Writer
 from streamgauge.contracts.topics import TopicSpec
-from streamgauge.storage.writer import SinkWriter
 from streamgauge.stream_processors import telemetry
 from streamgauge.stream_processors.chunk_transport import ChunkConsumer, Run
 from streamgauge.stream_processors.chunks import Chunk, Processor, source_key
-from streamgauge.stream_processors.failpoints import FailPoints
+from streamgauge.stream_processors.connections import Connections, Recall
 from streamgauge.stream_processors.faust_app import build_app
-from streamgauge.stream_processors.flusher import Flusher, Job, Result
-from streamgauge.stream_processors.kafka_io import (
-    Publisher,
-    Source,
-    Sources,
-    last_progress,
-)
+from streamgauge.stream_processors.flusher import Job, Result
+from streamgauge.stream_processors.kafka_io import Source
 from streamgauge.stream_processors.positions import Positions
 from streamgauge.stream_processors.settings import WorkerSettings
 from streamgauge.stream_processors.watermark import Watermarks
@@ -72,15 +66,7 @@ class WorkerSpec:
 
     processor: Processor
     topics: tuple[TopicSpec, ...]
-    recall: Callable[[WorkerSettings, Mapping[str, int]], object] | None = None
-
-
-@dataclass(slots=True)
-class _Recalled:
-    sources: dict[str, Source]
-    positions: Positions
-    progress: dict[str, PartitionProgress]
-    memory: object
+    recall: Recall | None = None
 
 
 class ChunkWorker:
@@ -123,7 +109,14 @@ class ChunkWorker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._connect_objects()
+        self._outside = Connections(
+            self.name,
+            self.settings,
+            self.topics,
+            self.processor.tables,
+            current_epoch=lambda: self.epoch,
+            halt=self._halt,
+        )
         await self._reach()
         telemetry.serve(self.settings.metrics_port)
         app = self._app()
@@ -145,41 +138,19 @@ class ChunkWorker:
             for task in [*tasks, *([self._restarting] if self._restarting else [])]:
                 task.cancel()
             await asyncio.wait([asyncio.create_task(app.stop())], timeout=STOP_S)
-            self._publisher.close()
+            self._outside.close()
             self._thread.shutdown(wait=False, cancel_futures=True)
         if self._failure is not None:
             raise self._failure
         log.info("worker_stopped", extra={"writer": self.name})
         return 0
 
-    def _connect_objects(self) -> None:
-        s = self.settings
-        self._source_ids = Sources(s.kafka)
-        self._publisher = Publisher(s.kafka)
-        self._writer = SinkWriter(
-            s.store, instance=f"{self.name}-{s.instance}", session_timeout_s=s.session_s
-        )
-        self._flusher = Flusher(
-            writer_name=self.name,
-            writer=self._writer,
-            publisher=self._publisher,
-            sources=self._source_ids,
-            failpoints=FailPoints.from_env(),
-            current_epoch=lambda: self.epoch,
-            halt=self._halt,
-        )
-
     async def _reach(self) -> None:
         """Kafka, its topics and the store answer; else Misconfigured or Unreachable."""
         deadline = time.monotonic() + START_S
-
-        def ask() -> None:
-            self._source_ids.describe(self.topics)
-            self._writer.high_water(self.processor.tables[0])
-
         while True:
             try:
-                await self._in_thread(ask)
+                await self._in_thread(self._outside.reach)
                 return
             except Unreachable as e:
                 if time.monotonic() > deadline or self._stop.is_set():
@@ -236,7 +207,9 @@ class ChunkWorker:
         wait_s = 0.1
         while True:
             try:
-                recalled = await self._in_thread(lambda: self._recall(assigned, generation))
+                recalled = await self._in_thread(
+                    lambda: self._outside.recall(assigned, generation, self.spec.recall)
+                )
                 break
             except (Retryable, Misconfigured) as e:  # away, or the topic is deleted: wait for it
                 log.warning("recall_retry", extra={"error": str(e)})
@@ -254,20 +227,6 @@ class ChunkWorker:
             self.ready = True
             telemetry.ASSIGNED.labels(self.name).set(len(assigned))
             log.info("resumed", extra={"epoch": epoch, "positions": dict(self._positions.pos)})
-
-    def _recall(self, assigned: frozenset[TP], generation: int) -> _Recalled:
-        """Read the store's truth. In the flush thread: after any flush of an older epoch."""
-        sources = self._source_ids.describe(self.topics)
-        self._writer.set_generation(generation)
-        self._writer.end_predecessors()
-        markers = {table: self._writer.high_water(table) for table in self.processor.tables}
-        keys = {source_key(sources[tp.topic].src, tp.partition) for tp in assigned}
-        positions = Positions(self.processor.tables, markers, keys)
-        progress = last_progress(self.settings.kafka, self.name, keys) if keys else {}
-        memory = None
-        if self.spec.recall is not None and keys:
-            memory = self.spec.recall(self.settings, positions.pos)
-        return _Recalled(sources, positions, progress, memory)
 
     def _generation(self) -> int:
         return max(0, int(self._faust.consumer_generation_id or 0))
@@ -360,7 +319,7 @@ class ChunkWorker:
         job = Job(epoch, cut, moves, dict(self._sources), written_on)
         self._pending = 0
         self._room.set()
-        outcome = await self._in_thread(lambda: self._flusher.write(job))
+        outcome = await self._in_thread(lambda: self._outside.flusher.write(job))
         telemetry.FLUSHES.labels(self.name, outcome.result.value).inc()
         telemetry.FLUSH_SECONDS.labels(self.name).observe(outcome.seconds)
         for table, rows in outcome.rows.items():
@@ -404,7 +363,7 @@ class ChunkWorker:
     async def _check_sources(self) -> None:
         """A topic that was deleted and made anew is another source; nobody tells us."""
         try:
-            now = await asyncio.to_thread(self._source_ids.describe, self.topics)
+            now = await asyncio.to_thread(self._outside.sources.describe, self.topics)
         except (Retryable, Misconfigured):
             return  # away or deleted; looked at again in SOURCES_S
         if self.ready and now != self._sources:
@@ -418,7 +377,7 @@ class ChunkWorker:
         ends = {self._key(tp): end for tp, end in by_tp.items() if tp.topic in self._sources}
         progress, now_ms = self._watermarks.progress(ends), self.clock.now_ms()
         total = sum(source.partitions for source in self._sources.values())
-        self._publisher.tick(
+        self._outside.publisher.tick(
             Tick(
                 v=1,
                 writer=Writer(self.name),

@@ -46,6 +46,7 @@ TOKEN_SUMS = (
     "image_input_tokens",
 )  # fmt: skip
 LIVE_REVISION = 0
+SHORTEST_MS = 1e-3  # a generation that took less has no speed: the quotient would be no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def _histogram_values(c: Columns) -> dict[str, tuple[NDArray[np.bool_], Floats]]
     outputs = c.known_floats("output_tokens")
     # Speed of generation: without the wait for the first chunk where that is known.
     spent_ms = durations[1] - np.where(ttfts[0], ttfts[1], 0.0)
-    timed = outputs[0] & durations[0] & (spent_ms > 0) & (outputs[1] > 0)
+    timed = outputs[0] & durations[0] & (spent_ms >= SHORTEST_MS) & (outputs[1] > 0)
     tps = outputs[1] * 1000.0 / np.where(timed, spent_ms, 1.0)
     return {
         "duration_ms_hist": durations,

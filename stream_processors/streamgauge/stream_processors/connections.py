@@ -1,0 +1,94 @@
+"""What a worker holds to the outside, made once, and what it reads there when it resumes.
+
+In: settings. Out: `Connections`; `Recalled`, the store's truth at one moment. All calls block and
+run in the flush thread, so a recall always comes after any flush of an older epoch.
+Not here: the Faust app (faust_app.py), when to resume (worker.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from faust.types import TP
+
+from streamgauge.contracts.ticks import PartitionProgress
+from streamgauge.storage.writer import SinkWriter
+from streamgauge.stream_processors.chunks import source_key
+from streamgauge.stream_processors.failpoints import FailPoints
+from streamgauge.stream_processors.flusher import Flusher
+from streamgauge.stream_processors.kafka_io import Publisher, Source, Sources, last_progress
+from streamgauge.stream_processors.positions import Positions
+from streamgauge.stream_processors.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+Recall = Callable[[WorkerSettings, Mapping[str, int]], object]
+
+
+@dataclass(slots=True)
+class Recalled:
+    """Where to go on. memory: what the processor must remember."""
+
+    sources: dict[str, Source]
+    positions: Positions
+    progress: dict[str, PartitionProgress]
+    memory: object
+
+
+class Connections:
+    """Kafka beside the consumer, and the store."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: WorkerSettings,
+        topics: Sequence[str],
+        tables: Sequence[str],
+        *,
+        current_epoch: Callable[[], int],
+        halt: threading.Event,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._topics = list(topics)
+        self._tables = tuple(tables)
+        self.sources = Sources(settings.kafka)
+        self.publisher = Publisher(settings.kafka)
+        self._writer = SinkWriter(
+            settings.store,
+            instance=f"{name}-{settings.instance}",
+            session_timeout_s=settings.session_s,
+        )
+        self.flusher = Flusher(
+            writer_name=name,
+            writer=self._writer,
+            publisher=self.publisher,
+            sources=self.sources,
+            failpoints=FailPoints.from_env(),
+            current_epoch=current_epoch,
+            halt=halt,
+        )
+
+    def reach(self) -> None:
+        """Kafka, its topics and the store answer; else Misconfigured or Unreachable."""
+        self.sources.describe(self._topics)
+        self._writer.high_water(self._tables[0])
+
+    def recall(self, assigned: frozenset[TP], generation: int, recall: Recall | None) -> Recalled:
+        """Read the store's truth about the partitions that are ours now. Raises Retryable."""
+        sources = self.sources.describe(self._topics)
+        self._writer.set_generation(generation)
+        self._writer.end_predecessors()
+        markers = {table: self._writer.high_water(table) for table in self._tables}
+        keys = {source_key(sources[tp.topic].src, tp.partition) for tp in assigned}
+        positions = Positions(self._tables, markers, keys)
+        progress = last_progress(self._settings.kafka, self._name, keys) if keys else {}
+        memory = recall(self._settings, positions.pos) if recall is not None and keys else None
+        return Recalled(sources, positions, progress, memory)
+
+    def close(self) -> None:
+        """Send what waits, briefly."""
+        self.publisher.close()

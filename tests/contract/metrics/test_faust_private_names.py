@@ -1,0 +1,92 @@
+"""chunk_transport.py stands on private names of faust-streaming and aiokafka: here they are.
+
+When one of these fails after an upgrade, read the new source before touching the transport.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import aiokafka
+import faust
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.subscription_state import (
+    Assignment,
+    Subscription,
+    SubscriptionState,
+    TopicPartitionState,
+)
+from aiokafka.structs import TopicPartition
+from faust.transport.consumer import Consumer as BaseConsumer
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from streamgauge.stream_processors.chunk_transport import ChunkConsumer, ChunkConsumerThread
+
+
+def parameters(function: object) -> list[str]:
+    return list(inspect.signature(function).parameters)  # type: ignore[arg-type]
+
+
+def test_every_method_that_the_transport_overrides_exists_with_its_parameters() -> None:
+    for ours, theirs in (
+        (ChunkConsumer, driver.Consumer),
+        (ChunkConsumerThread, driver.AIOKafkaConsumerThread),
+    ):
+        own = {n for n in vars(ours) if callable(vars(ours)[n]) and not n.startswith("__")}
+        overridden = {n for n in own if hasattr(theirs, n)}
+        for name in overridden:
+            assert parameters(getattr(ours, name)) == parameters(getattr(theirs, name)), name
+    assert {"getmany", "ack", "_new_offset", "_filter_tps_with_pending_acks", "perform_seek"} <= {
+        n for n in vars(ChunkConsumer) if hasattr(driver.Consumer, n)
+    }
+    assert {"_create_worker_consumer", "_fetch_records", "_commit", "__post_init__"} <= {
+        n for n in vars(ChunkConsumerThread) if hasattr(driver.AIOKafkaConsumerThread, n)
+    }
+
+
+def test_the_base_consumer_still_works_the_way_the_overrides_expect() -> None:
+    drain = inspect.getsource(BaseConsumer._drain_messages)
+    assert "getmany(timeout=" in drain
+    assert "get_read_offset(tp)" in drain
+    commit = inspect.getsource(BaseConsumer.force_commit) + inspect.getsource(
+        BaseConsumer._filter_committable_offsets
+    )
+    assert "_filter_tps_with_pending_acks" in commit
+    assert "_new_offset(tp)" in commit
+    for name in ("_wait_next_records", "_unacked_messages", "_read_offset"):
+        assert name in inspect.getsource(BaseConsumer), name
+    assert "self.consumer" in inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert "call_thread" in inspect.getsource(driver.AIOKafkaConsumerThread)
+
+
+def test_a_drain_awaits_nothing_between_the_first_record_and_its_return() -> None:
+    """Positions and epochs are read right after it and must belong to what it returned."""
+    source = inspect.getsource(Fetcher.fetched_records)
+    loop = source[source.index("for tp in list(self._records.keys())") :]
+    before_return = loop[: loop.index("if drained or not timeout:")]
+    assert "await" not in before_return
+
+
+def test_aiokafka_keeps_positions_where_the_transport_reads_them() -> None:
+    for name in ("position", "has_valid_position", "seek"):
+        assert hasattr(TopicPartitionState, name)
+    assert "self.lso" in inspect.getsource(TopicPartitionState)
+    assert hasattr(Assignment, "state_value")
+    assert hasattr(Assignment, "tps")
+    assert hasattr(SubscriptionState, "fetch_context")
+    assert hasattr(Subscription, "assignment")
+    assert "OffsetOutOfRangeError({tp: fetch_offset})" in inspect.getsource(Fetcher)
+    for name in ("seek", "commit", "beginning_offsets"):
+        assert hasattr(aiokafka.AIOKafkaConsumer, name)
+
+
+def test_faust_and_aiokafka_partitions_are_equal_keys() -> None:
+    assert TP("t", 1) == TopicPartition("t", 1)
+    assert hash(TP("t", 1)) == hash(TopicPartition("t", 1))
+
+
+def test_a_message_is_acknowledged_once_its_last_reader_is_done() -> None:
+    source = inspect.getsource(ConsumerMessage.on_final_ack)
+    assert "consumer.ack(self)" in source
+    assert "_create_directories" in inspect.getsource(faust.App)

@@ -1,0 +1,278 @@
+"""Whatever the cut into chunks, flushes, crashes and restarts: the same rows add up to the same.
+
+The worker's own parts (Positions, MetricsProcessor, Seen) run against a store in memory that keeps
+what a flush inserted, table by table, and may die between two of them. The reference counts the
+events one by one and shares no code with the cells.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamgauge.stream_processors.chunks import Chunk
+from streamgauge.stream_processors.metrics.cells import LABELS, MAPS
+from streamgauge.stream_processors.metrics.dedup import Seen
+from streamgauge.stream_processors.metrics.pricing import PriceBook
+from streamgauge.stream_processors.metrics.processor import Memory, MetricsProcessor
+from streamgauge.stream_processors.positions import Positions
+
+BOOK = PriceBook()
+SRC = "llm.events.v1@abcdefgh"
+T0 = 1_790_000_000_000
+APPEND_MS = T0 + 10_000_000
+HISTS = ("duration_ms_hist", "ttft_ms_hist", "input_tokens_hist", "output_tokens_hist")
+KEY = ("resolution", "t", *LABELS)
+
+words = st.sampled_from(["a", "b", "c"])
+tokens = st.none() | st.integers(0, 5_000)
+requests = st.fixed_dictionaries(
+    {
+        "v": st.just(1),
+        "type": st.just("llm.request"),
+        "ts": st.integers(T0, T0 + 9_000_000),
+        "app": words,
+        "op": st.just("chat"),
+        "provider": st.just("openai"),
+        "model": st.sampled_from(["gpt-4o", "gpt-4o-mini", "nobody-knows"]),
+        "status": st.sampled_from(["ok", "error", "timeout", "cancelled"]),
+        "duration_ms": st.floats(0, 90_000) | st.integers(0, 90_000),
+        "content": st.just("none"),
+    },
+    optional={
+        "tenant": words,
+        "team": words,
+        "error_type": words,
+        "http_status": st.sampled_from([200, 429, 500]),
+        "ttft_ms": st.floats(0, 9_000),
+        "input_tokens": tokens,
+        "output_tokens": tokens,
+        "cache_status": st.sampled_from(["hit", "miss"]),
+        "refused": st.booleans(),
+        "retries": st.integers(0, 5),
+    },
+)
+bad = st.sampled_from([b"{", b"", b'{"v":2}', b"null", b'{"v":1,"id":"x"}'])
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """Messages of one partition: requests, repeats of earlier ones, and bad ones."""
+    values: list[bytes] = []
+    for i in range(draw(st.integers(1, 25))):
+        kind = draw(st.integers(0, 9))
+        if kind == 0:
+            values.append(draw(bad))
+        elif kind == 1 and values:
+            values.append(draw(st.sampled_from(values)))
+        else:
+            event = {k: v for k, v in draw(requests).items() if v is not None} | {"id": f"e{i}"}
+            if draw(st.booleans()):
+                event |= {"producer_id": draw(st.sampled_from(["p", "q"])), "seq": i + 1}
+            values.append(json.dumps(event).encode())
+    return values
+
+
+class MemoryStore:
+    """Sink tables as a list of rows and one marker each."""
+
+    def __init__(self, tables: tuple[str, ...]) -> None:
+        self.rows: dict[str, list[dict[str, Any]]] = {t: [] for t in tables}
+        self.markers: dict[str, dict[str, int]] = {t: {} for t in tables}
+
+    def insert(self, table: str, data: pa.Table | None, following: Mapping[str, int]) -> None:
+        if data is not None:
+            self.rows[table] += data.to_pylist()
+        self.markers[table].update(following)
+
+    def seen(self, position: int) -> Seen:
+        """As recall.py reads it: only below the position to resume from."""
+        seen = Seen()
+        below = sorted(
+            (r for r in self.rows["events"] if r["offset"] < position), key=lambda r: r["offset"]
+        )
+        numbered = sorted(
+            (r["producer_id"], r["seq"], r["offset"]) for r in below if r["seq"] is not None
+        )
+        seen.restore(
+            [(p, s, s, o) for p, s, o in numbered],
+            [r["id"] for r in below if r["seq"] is None],
+            position,
+        )
+        return seen
+
+
+def run(values: list[bytes], plan: list[tuple[int, int]], store: MemoryStore) -> None:
+    """plan: (messages until the next flush, tables inserted before it dies; 99 = all of them)."""
+    key = f"{SRC}/0"
+    processor = MetricsProcessor(BOOK)
+    steps = iter(plan)
+    positions = None
+    while True:
+        if positions is None:
+            positions = Positions(processor.tables, store.markers, [key])
+            processor.reset()
+            labels = [(r["tenant"], r["label"], r["value"]) for r in store.rows["label_values"]]
+            processor.restore(Memory({key: store.seen(positions.pos[key])}, labels))
+        start = positions.pos[key]
+        if start >= len(values):
+            return
+        size, survives = next(steps, (len(values), 99))
+        end = min(len(values), start + size)
+        for low, high, tables in positions.split(key, start, end):
+            offsets = list(range(low, high))
+            chunk = Chunk(
+                SRC, 0, low, high, offsets, values[low:high], [APPEND_MS] * len(offsets), tables
+            )
+            processor.absorb(chunk)
+        positions.absorbed(key, end)
+        made = processor.cut(now_ms=T0).build()
+        for i, move in enumerate(positions.moves(now_ms=T0, force=True)):
+            if i >= survives:
+                positions = None  # it dies here and starts again
+                break
+            store.insert(move.table, made.get(move.table), move.next)
+            positions.landed(move.table, move.next, now_ms=T0)
+
+
+def merged_windows(store: MemoryStore) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Rows of one cell added up, as the engine merges them."""
+    cells: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in store.rows["windows"]:
+        key = tuple(row[name] for name in KEY)
+        cell = cells.setdefault(key, defaultdict(int))
+        for name, value in row.items():
+            if name in KEY or name in ("revision", "scheme"):
+                continue
+            if name == "duration_us_max":
+                cell[name] = max(cell[name], value)
+            elif isinstance(value, list):
+                counts = cell[name] if cell[name] else Counter()
+                counts.update(dict(value))
+                cell[name] = counts
+            else:
+                cell[name] += value
+    return cells
+
+
+def totals(store: MemoryStore) -> dict[str, Any]:
+    outcomes: Counter[str] = Counter()
+    for row in store.rows["ingest_log"]:
+        outcomes[row["outcome"]] += row["n"]
+    producers: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for row in store.rows["producers"]:
+        producers[row["producer_id"]][0] += row["n"]
+        producers[row["producer_id"]][1] += row["duplicates"]
+    return {
+        "windows": merged_windows(store),
+        "events": sorted((r["offset"], r["id"], r["cost_nano_usd"]) for r in store.rows["events"]),
+        "outcomes": outcomes,
+        "producers": dict(producers),
+        "dead": sorted((r["offset"], r["reason"]) for r in store.rows["dead_letters"]),
+        "spend": sum(r["cost_nano_usd"] for r in store.rows["spend"]),
+    }
+
+
+def fresh() -> MemoryStore:
+    return MemoryStore(MetricsProcessor(BOOK).tables)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    streams(),
+    st.lists(st.tuples(st.integers(1, 9), st.just(99) | st.integers(0, 9)), max_size=12),
+)
+def test_any_cut_and_any_crash_gives_the_same_sums(
+    values: list[bytes], plan: list[tuple[int, int]]
+) -> None:
+    whole, cut = fresh(), fresh()
+    run(values, [], whole)
+    run(values, plan, cut)
+    assert totals(cut) == totals(whole)
+    assert sum(totals(cut)["outcomes"].values()) == len(values)
+
+
+@settings(max_examples=30, deadline=None)
+@given(streams())
+def test_cells_equal_a_count_by_hand(values: list[bytes]) -> None:
+    store = fresh()
+    run(values, [], store)
+    assert {k: dict(c) for k, c in by_hand(values).items()} == {
+        k: {name: cell[name] for name in by_hand_names(cell)}
+        for k, cell in merged_windows(store).items()
+    }
+
+
+def by_hand_names(cell: Mapping[str, Any]) -> list[str]:
+    maps = [m for m in (*HISTS, "error_types", "http_statuses") if cell[m]]
+    return ["n", "errors", "input_tokens", "unpriced_n", "unpriced_tokens", "duration_us_sum",
+            "duration_us_max", "retries", "refused", "cache_hits", *maps]  # fmt: skip
+
+
+def by_hand(values: list[bytes]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    cells: dict[tuple[Any, ...], dict[str, Any]] = {}
+    seen: set[Any] = set()
+    for raw in values:
+        try:
+            e = json.loads(raw)
+        except ValueError:
+            continue
+        if not isinstance(e, dict) or "ts" not in e:
+            continue
+        mark = (e["producer_id"], e["seq"]) if "seq" in e else e["id"]
+        if mark in seen:
+            continue
+        seen.add(mark)
+        for resolution in (10, 60, 3600):
+            count_by_hand(cells, e, resolution)
+    return cells
+
+
+def count_by_hand(cells: dict[tuple[Any, ...], dict[str, Any]], e: Any, resolution: int) -> None:
+    start = e["ts"] // 1000 // resolution * resolution
+    labels = {"tenant": "default", "env": "prod"}
+    key = (
+        resolution,
+        datetime.datetime.fromtimestamp(start, datetime.UTC),
+        *(e.get(name, labels.get(name, "")) for name in LABELS),
+    )
+    cell = cells.setdefault(
+        key,
+        dict.fromkeys(
+            ["n", "errors", "input_tokens", "unpriced_n", "unpriced_tokens", "duration_us_sum",
+             "duration_us_max", "retries", "refused", "cache_hits"], 0
+        ),
+    )  # fmt: skip
+    used_in, used_out = e.get("input_tokens"), e.get("output_tokens")
+    micros = round(e["duration_ms"] * 1000)
+    unknown = e["model"] == "nobody-knows" or (used_in is None and used_out is None)
+    served = e["status"] == "ok" and used_in is None and e.get("cache_status") != "hit"
+    unpriced = unknown and bool(used_in or used_out or served)
+    cell["n"] += 1
+    cell["errors"] += e["status"] == "error"
+    cell["input_tokens"] += used_in or 0
+    cell["unpriced_n"] += unpriced
+    cell["unpriced_tokens"] += ((used_in or 0) + (used_out or 0)) if unpriced else 0
+    cell["duration_us_sum"] += micros
+    cell["duration_us_max"] = max(cell["duration_us_max"], micros)
+    cell["retries"] += e.get("retries", 0)
+    cell["refused"] += e.get("refused", False)
+    cell["cache_hits"] += e.get("cache_status") == "hit"
+    for name in HISTS:
+        x = e.get(name.removesuffix("_hist"))
+        if x is not None:
+            i = -32768 if x <= 0 else math.ceil(math.log(x) / math.log(101 / 99))
+            i = i if x <= 0 else max(i, -32767)
+            cell.setdefault(name, Counter())[i] += 1
+    for column in ("error_types", "http_statuses"):
+        value = e.get(MAPS[column])
+        if value is not None:
+            cell.setdefault(column, Counter())[str(value)] += 1
