@@ -12,7 +12,7 @@ from streamgauge.contracts.cloudevents import CloudEvent, Headers
 from streamgauge.contracts.records import parse_record, to_json_bytes
 
 CE_SOURCE = "/streamgauge/alerting"
-SCHEMA = "https://streamgauge.dev/schemas/alert#v1"
+SCHEMA = "urn:streamgauge:schema:v1:alert"
 ROUTING = ("app", "team", "tenant", "env")
 
 

@@ -25,6 +25,7 @@ from streamgauge.alerting.kafka_io import (
     consumer,
     end_of,
     identities,
+    take,
     transactional_producer,
     translated,
 )
@@ -142,7 +143,7 @@ class Evaluator:
 
     def _absorb(self, timeout_s: float) -> None:
         try:
-            messages = self._consumer.consume(1000, timeout_s)
+            messages = take(self._consumer, 1000, timeout_s)
         except KafkaException as e:
             raise translated(e, "ticks") from e
         for message in messages:

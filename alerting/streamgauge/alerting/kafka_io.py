@@ -81,6 +81,12 @@ def transactional_producer(settings: KafkaSettings, transactional_id: str) -> Pr
     return producer
 
 
+def take(member: Consumer, at_most: int, timeout_s: float) -> list[Message]:
+    """What has come, at once; waits for the first message only (`consume` waits for the last)."""
+    first = member.poll(timeout_s)
+    return [] if first is None else [first, *member.consume(at_most - 1, 0)]
+
+
 def _log() -> Any:
     logger = logging.getLogger("streamgauge.alerting.librdkafka")
     logger.setLevel(logging.ERROR)

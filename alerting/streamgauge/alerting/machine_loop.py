@@ -31,6 +31,7 @@ from streamgauge.alerting.kafka_io import (
     consumer,
     identities,
     read_back,
+    take,
     transactional_producer,
     translated,
 )
@@ -101,7 +102,7 @@ class MachineLoop:
     def run_once(self, timeout_s: float = 0.1) -> int:
         """Take in what has come; the number of records. Raises Fenced, Restart or Unreachable."""
         try:
-            messages = self._consumer.consume(BATCH, timeout_s)
+            messages = take(self._consumer, BATCH, timeout_s)
         except KafkaException as e:
             raise translated(e, "evaluation log") from e
         if self._broken is not None:

@@ -145,7 +145,8 @@ class AlertSubscriber:
             left = 0.5 if timeout is None else last + timeout - self._clock.monotonic()
             if left <= 0:
                 return
-            for message in self._consumer.consume(100, min(left, 0.5)):
+            first = self._consumer.poll(min(left, 0.5))
+            for message in [first, *self._consumer.consume(100, 0)] if first is not None else []:
                 error = message.error()
                 if error is not None:
                     self._trouble(error)
