@@ -105,9 +105,9 @@ class StoreClient:
             result = self._client.query(
                 sql, parameters=dict(parameters or {}), settings=self._with_database(settings)
             )
+            return tuple(result.column_names), result.result_rows  # read to its end only here
         except (ClickHouseError, HTTPError, OSError) as error:
             raise translate(error, self.settings.url) from error
-        return tuple(result.column_names), result.result_rows
 
     def arrow(
         self,

@@ -7,6 +7,7 @@ Not here: what the files may hold and how they are rendered (migration_files.py)
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Sequence
@@ -104,10 +105,9 @@ def migrate(
         try:
             done = _done(client)
             ran = [step for step in plan if (step.version, step.statement) not in done]
-            checksums = {m.version: m for m in files}
-            for step in ran:
-                client.command(step.sql, use_database=False)
-                _record(client, step, checksums[step.version].checksum(step.statement), clock)
+            for migration in files:
+                steps = [step for step in ran if step.version == migration.version]
+                _run_file(client, migration, steps, clock)
             return ran
         finally:
             client.command(
@@ -240,24 +240,45 @@ def _dead(holder: str) -> bool:
     return False
 
 
-def _record(client: StoreClient, step: Applied, sha256: str, clock: Clock) -> None:
+def _run_file(
+    client: StoreClient, migration: Migration, steps: Sequence[Applied], clock: Clock
+) -> None:
+    """Run the statements and write down those that ran, also when one fails.
+
+    A process that is killed in between runs them again, which does no harm: they are idempotent.
+    """
+    done: list[Applied] = []
+    try:
+        for step in steps:
+            client.command(step.sql, use_database=False)
+            done.append(step)
+    except StreamgaugeError:
+        with contextlib.suppress(StreamgaugeError):
+            _record(client, migration, done, clock)
+        raise
+    _record(client, migration, done, clock)
+
+
+def _record(
+    client: StoreClient, migration: Migration, steps: Sequence[Applied], clock: Clock
+) -> None:
+    if not steps:
+        return
     try:
         version = metadata.version("streamgauge")
     except metadata.PackageNotFoundError:
         version = "source"
     client.command(
-        "INSERT INTO migrations VALUES ({v:UInt32}, {n:UInt32}, {name:String}, {sha:String},"
-        " fromUnixTimestamp64Milli({at:Int64}, 'UTC'), {host:String}, {app:String})",
+        "INSERT INTO migrations SELECT {v:UInt32}, ran.1, {name:String}, ran.2,"
+        " fromUnixTimestamp64Milli({at:Int64}, 'UTC'), {host:String}, {app:String}"
+        " FROM (SELECT arrayJoin(arrayZip({n:Array(UInt32)}, {sha:Array(String)})) AS ran)",
         {
-            "v": step.version,
-            "n": step.statement,
-            "name": step.name,
-            "sha": sha256,
+            "v": migration.version,
+            "name": migration.name,
+            "n": [step.statement for step in steps],
+            "sha": [migration.checksum(step.statement) for step in steps],
             "at": clock.now_ms(),
             "host": socket.gethostname(),
             "app": version,
         },
     )
-
-
-__all__ = ["Applied", "Problem", "StreamgaugeError", "check", "migrate", "render"]

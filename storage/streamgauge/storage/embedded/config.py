@@ -55,7 +55,7 @@ class ServerConfig:
     queue: int = 64  # statements waiting; more are refused
     body_limit: int = 256 * MIB  # after decompression
     body_timeout_s: float = 30.0
-    held_result_limit: int = 256 * MIB  # formats that cannot be streamed
+    held_result_limit: int = 64 * MIB  # formats that cannot be streamed
     writer_time_s: float = 300.0
     reader_time_s: float = 60.0
     reader_rows: int = 5_000_000

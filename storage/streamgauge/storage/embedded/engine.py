@@ -19,6 +19,15 @@ from streamgauge.storage.embedded.errors import INTERNAL, EngineError
 from streamgauge.storage.sqltext import Insert, quote_name, quote_string
 
 _STAGE = "_streamgauge_stage"
+# What the binding raises: the engine's error; an argument it cannot convert; an error whose text
+# quotes bytes of the query that are no UTF-8.
+_RAISED = (RuntimeError, TypeError, UnicodeDecodeError)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return error.object.decode("utf-8", "replace")
+    return str(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +65,8 @@ class Handle:
         """(READ_ONLY | MUTATING | MUTATING_GLOBAL | CONTROL | UNKNOWN, number of statements)."""
         try:
             found = self._connection.classify_query(sql)
-        except (RuntimeError, TypeError, UnicodeError) as error:
-            raise EngineError.from_engine(str(error)) from None
+        except _RAISED as error:
+            raise EngineError.from_engine(_words(error)) from None
         return found["query_class"].name, found["statement_count"]
 
     def canonical(self, sql: bytes) -> bytes:
@@ -71,8 +80,8 @@ class Handle:
         """Run to the end and hold the whole result."""
         try:
             result = self._connection.query(sql, output, params=dict(params or {}))
-        except (RuntimeError, TypeError) as error:
-            raise EngineError.from_engine(str(error)) from None
+        except _RAISED as error:
+            raise EngineError.from_engine(_words(error)) from None
         return Answer(result.bytes(), result.rows_read(), result.rows_written(), result.elapsed())
 
     def stream(
@@ -82,16 +91,16 @@ class Handle:
         connection = self._connection
         try:
             result = connection.send_query(sql, output, params=dict(params or {}))
-        except (RuntimeError, TypeError) as error:
-            raise EngineError.from_engine(str(error)) from None
+        except _RAISED as error:
+            raise EngineError.from_engine(_words(error)) from None
         done = False
         try:
             while True:
                 try:
                     block = connection.streaming_fetch_result(result)
-                except RuntimeError as error:
+                except _RAISED as error:
                     done = True
-                    raise EngineError.from_engine(str(error)) from None
+                    raise EngineError.from_engine(_words(error)) from None
                 if block is None or block.rows_read() == 0:
                     done = True
                     # an empty result may still have a header: its only block carries it
@@ -147,16 +156,16 @@ class Handle:
         connection = self._connection
         try:
             inserter = connection.send_insert(head, fmt)
-        except (RuntimeError, TypeError) as error:
-            raise EngineError.from_engine(str(error)) from None
+        except _RAISED as error:
+            raise EngineError.from_engine(_words(error)) from None
         try:
             if data:
                 connection.insert_append(inserter, data)
             done = connection.insert_done(inserter)
-        except RuntimeError as error:
+        except _RAISED as error:
             with contextlib.suppress(RuntimeError):  # its error may have ended it
                 connection.insert_cancel(inserter)
-            raise EngineError.from_engine(str(error)) from None
+            raise EngineError.from_engine(_words(error)) from None
         return Answer(b"", 0, done.rows_written(), done.elapsed())
 
     def close(self) -> None:
@@ -199,8 +208,8 @@ class Engine:
         """A new handle with default settings."""
         try:
             return Handle(self._module.connect(self._target))
-        except RuntimeError as error:
-            raise EngineError.from_engine(str(error)) from None
+        except _RAISED as error:
+            raise EngineError.from_engine(_words(error)) from None
 
     def kill(self, tag: str) -> None:
         """Cancel the statement that carries this log_comment."""
