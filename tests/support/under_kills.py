@@ -119,7 +119,7 @@ def _settle(stack: Stack, report: TrafficReport) -> None:
             lambda: (rules.evaluated_until_ms() or 0) >= target_ms,
             timeout_s=120,
         )
-        wait_for("state machine done", lambda: not rules.machine_is_behind(), timeout_s=60)
+        wait_for("state machine done", lambda: not rules.machine_is_behind(), timeout_s=90)
     finally:
         rules.close()
 

@@ -135,6 +135,7 @@ class LocalKafka:
             "kafka.Kafka",
             str(self.data_dir / "server.properties"),
         ]
+        self._forget()  # a former one that died by itself, and its guard
         with (logs / "broker.out").open("wb") as output:
             self._process = subprocess.Popen(
                 command,
