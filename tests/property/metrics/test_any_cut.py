@@ -18,6 +18,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamgauge.storage.tables import TABLES
 from streamgauge.stream_processors.chunks import Chunk
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS
 from streamgauge.stream_processors.metrics.dedup import Seen
@@ -90,7 +91,8 @@ class MemoryStore:
 
     def insert(self, table: str, data: pa.Table | None, following: Mapping[str, int]) -> None:
         if data is not None:
-            self.rows[table] += data.to_pylist()
+            names = TABLES[table].data.names  # columns left out have the table's default
+            self.rows[table] += [{n: row.get(n) for n in names} for row in data.to_pylist()]
         self.markers[table].update(following)
 
     def seen(self, position: int) -> Seen:

@@ -40,6 +40,11 @@ class Columns:
             found = self._lists[name] = list(map(attrgetter(name), self.events))
         return found
 
+    def empty(self, name: str) -> bool:
+        """Whether no event says anything here."""
+        values = self.values(name)
+        return values.count(None) == len(values)
+
     def put(self, name: str, values: list[Any]) -> None:
         """Set a column that the events do not carry, or not yet."""
         self._lists[name] = values
@@ -52,14 +57,21 @@ class Columns:
         """A string column as codes; None is the empty string."""
         found = self._coded.get(name)
         if found is None:
-            array = pa.array(self.values(name), pa.string()).fill_null("").dictionary_encode()
-            found = self._coded[name] = Coded(
-                np.asarray(array.indices).astype(np.int64), tuple(array.dictionary.to_pylist())
-            )
+            found = self._coded[name] = self._code(name)
         return found
+
+    def _code(self, name: str) -> Coded:
+        if self.empty(name):
+            return Coded(np.zeros(len(self), dtype=np.int64), ("",))
+        array = pa.array(self.values(name), pa.string()).fill_null("").dictionary_encode()
+        return Coded(
+            np.asarray(array.indices).astype(np.int64), tuple(array.dictionary.to_pylist())
+        )
 
     def as_text(self, name: str) -> Coded:
         """A number column as codes of its decimal text; None is the empty string."""
+        if self.empty(name):
+            return Coded(np.zeros(len(self), dtype=np.int64), ("",))
         texts = ["" if v is None else str(v) for v in self.values(name)]
         array = pa.array(texts, pa.string()).dictionary_encode()
         return Coded(
@@ -68,6 +80,8 @@ class Columns:
 
     def ints(self, name: str) -> Ints:
         """An integer column, 0 for unknown."""
+        if self.empty(name):
+            return np.zeros(len(self), dtype=np.int64)
         array: Ints = np.asarray(pa.array(self.values(name), pa.int64()).fill_null(0))
         return array
 
@@ -79,6 +93,8 @@ class Columns:
 
     def flags(self, name: str, wanted: bool) -> Ints:
         """1 where a boolean column is known and equals `wanted`."""
+        if self.empty(name):
+            return np.zeros(len(self), dtype=np.int64)
         return np.fromiter((v is wanted for v in self.values(name)), np.int64, len(self))
 
     @cached_property

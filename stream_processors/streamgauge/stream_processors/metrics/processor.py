@@ -29,7 +29,12 @@ from streamgauge.stream_processors.metrics.accounting import (
 )
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS, build_cells
 from streamgauge.stream_processors.metrics.columns import Columns
-from streamgauge.stream_processors.metrics.decode import Refusal, decode_values, kind_of
+from streamgauge.stream_processors.metrics.decode import (
+    STRUCTS,
+    Refusal,
+    decode_values,
+    kind_of,
+)
 from streamgauge.stream_processors.metrics.dedup import Seen
 from streamgauge.stream_processors.metrics.labels import MAP_CAP, Coded, LabelCaps
 from streamgauge.stream_processors.metrics.priced import put_prices
@@ -48,6 +53,12 @@ TABLE_ORDER = (
 )
 TEXTS = "texts"
 HEARTBEAT = "client.stats"
+
+
+_BULKY = {
+    kind: [f for f in rows.TEXT_FIELDS if f in struct.__struct_fields__]
+    for kind, struct in STRUCTS.items()
+}
 
 
 @dataclass(slots=True)
@@ -139,6 +150,9 @@ class MetricsProcessor:
         group = self._delta.groups.get(key)
         if group is None:
             group = self._delta.groups[key] = _Group()
+        if not self._texts:
+            for name in _BULKY.get(kind, ()):
+                setattr(event, name, None)  # half the memory of an event that waits for its flush
         group.events.append(event)
         group.origin.add(chunk.src, chunk.partition, offset, append_ms)
         if event.producer_id and "producers" in chunk.tables:
@@ -217,7 +231,7 @@ class MetricsCut:
         put("producers", producer_rows(self._delta.producers))
         put("dead_letters", rows.dead_letter_rows(self._delta.dead_rows))
         put("ingest_log", self._delta.ingest.rows(self._now_ms))
-        return {table: pa.concat_tables(parts) for table, parts in made.items()}
+        return {table: rows.concat(table, parts) for table, parts in made.items()}
 
     def _requests(self, c: Columns, tables: frozenset[str], put: Any) -> None:
         if "spend" in tables:

@@ -26,6 +26,7 @@ RAW_BYTES = 8_192
 REQUEST = "llm.request"
 JUDGEMENTS = ("llm.feedback", "llm.evaluation")
 PROMPT = "llm.prompt"
+TEXT_FIELDS = ("input_text", "output_text", "reference_text", "embedding")
 TEXTED = (REQUEST, "llm.tool", "llm.retrieval")
 
 
@@ -89,16 +90,45 @@ _NUMBERS = frozenset({"ok", "duration_ms", "args_chars", "result_chars", "score"
 def _build(
     schema: pa.Schema, c: Columns, origin: Origin, special: dict[str, Callable[[], list[Any]]]
 ) -> pa.Table:
-    arrays = []
+    """The columns of `schema` that any of these events says something about, in its order."""
+    arrays, kept = [], []
     fields = c.events[0].__struct_fields__ if c.events else ()
     for column in schema:
         values = origin.column(column.name)
         if values is None and column.name in special:
             values = special[column.name]()
-        if values is None and (column.name in fields or c.has(column.name)):
+        if values is None:
+            known = column.name in fields or c.has(column.name)
+            if not known or c.empty(column.name):
+                continue  # left out of the block: the table has its default
             values = c.values(column.name)
-        arrays.append(to_column(values if values is not None else [None] * len(c), column.type))
-    return pa.table(arrays, schema=schema)
+        arrays.append(to_column(values, column.type))
+        kept.append(column)
+    return pa.table(arrays, schema=pa.schema(kept))
+
+
+def concat(table: str, parts: Sequence[pa.Table]) -> pa.Table:
+    """Rows of several builds as one table with the columns that any of them has."""
+    if len(parts) == 1:
+        return parts[0]
+    named = {name for part in parts for name in part.column_names}
+    schema = pa.schema([f for f in TABLES[table].data if f.name in named])
+    return pa.concat_tables(
+        pa.table(
+            [
+                part.column(f.name)
+                if f.name in part.column_names
+                else _nothing(f.type, part.num_rows)
+                for f in schema
+            ],
+            schema=schema,
+        )
+        for part in parts
+    )
+
+
+def _nothing(kind: pa.DataType, n: int) -> pa.Array:
+    return to_column([None], kind).take(pa.array([0] * n, pa.int32()))
 
 
 def event_rows(c: Columns, origin: Origin) -> pa.Table:
