@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
@@ -38,6 +38,8 @@ from streamgauge.contracts import histogram
 Zone = Literal["breach", "recover", "ok", "unknown"]
 NANO = 1_000_000_000
 CHANCE_SIGMAS = 4.5
+SCATTER_SIGMAS = 6.0
+MIN_PARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,9 @@ def breaks_of(rule: Rule, step_ms: int) -> list[int]:
         case Threshold() | Ratio():
             return [step_ms - rule.window, step_ms]
         case Change() | Absence():
-            return [step_ms - k * rule.window for k in range(_pieces(rule) + 2)]
+            parts = rule.parts if isinstance(rule, Change) else 1
+            count = (_pieces(rule) + 1) * parts
+            return [step_ms - k * (rule.window // parts) for k in range(count + 1)]
         case Novelty():
             return [step_ms - rule.window - rule.baseline, step_ms - rule.window, step_ms]
         case Budget():
@@ -222,8 +226,41 @@ def _change(
         breach, zone = None, "ok"
     if breach is not None and not beyond_chance(metric, now, base, rule.op):
         breach, zone = None, "recover"
+    if breach is not None and rule.parts > 1:
+        parts = _parts(rule, panes, labels, step_ms)
+        mildest = rule.ladder()[0][1]
+        agree = sum(
+            v is not None and passes(v / base, rule.op, mildest) for v in parts[: rule.parts]
+        )
+        before = [v for v in parts[rule.parts :] if v is not None]
+        if agree < rule.agree or not beyond_scatter(value, before, rule.parts):
+            breach, zone = None, "recover"
     evidence = {"now": value, "baseline": base, "windows": len(past), "unit": metric.unit}
     return Judged(named, factor, n, zone, breach, evidence=evidence)
+
+
+def _parts(rule: Change, panes: Panes, labels: Labels, step_ms: int) -> list[float | None]:
+    """Values of the parts of window and baseline, newest first, on the scale of the window."""
+    metric, length = METRICS[rule.metric], rule.window // rule.parts
+    scale = rule.parts if metric.monotone else 1
+    found: list[float | None] = []
+    for k in range((_pieces(rule) + 1) * rule.parts):
+        end = step_ms - k * length
+        value = metric.read(panes.window(labels, end - length, end))
+        found.append(None if value is None else value * scale)
+    return found
+
+
+def beyond_scatter(value: float, before: Sequence[float], parts: int) -> bool:
+    """Whether a window's mean lies SCATTER_SIGMAS standard errors from what its parts were before.
+
+    before: values of single parts. A mean of `parts` of them scatters by their deviation over the
+    root of `parts`. False with fewer than MIN_PARTS, since nothing is known of the scatter.
+    """
+    if len(before) < MIN_PARTS:
+        return False
+    error = statistics.stdev(before) / math.sqrt(parts)
+    return abs(value - statistics.fmean(before)) >= SCATTER_SIGMAS * error
 
 
 def beyond_chance(metric: Metric, now: RawCell, base: float, op: Op) -> bool:

@@ -100,6 +100,19 @@ def test_change_compares_with_the_median_of_its_own_pieces() -> None:
     assert found.evidence["baseline"] == pytest.approx(0.015)
 
 
+def test_one_dear_call_is_no_shift_when_parts_must_agree() -> None:
+    made = change(parts=5, agree=3)
+    for dear_minutes, expected in (((3,), "recover"), ((1, 2, 3), "breach")):
+        cells = Cells()
+        for minute in range(1, 36):
+            usd = 0.50 if minute in dear_minutes and minute == 3 else 0.01
+            usd = 0.06 if minute in dear_minutes and len(dear_minutes) > 1 else usd
+            cost = round(usd * 10**9)
+            cells.add(T - minute * MIN, {"app": "a"}, {"n": 1, "cost_nano_usd": cost})
+        # now: (0.50 + 4 * 0.01) / 5 = 10.8 times, or (3 * 0.06 + 2 * 0.01) / 5 = 4 times
+        assert one(made, cells).zone == expected
+
+
 def test_change_is_unknown_without_enough_history() -> None:
     cells = Cells()
     for k in (1, 2):

@@ -84,6 +84,10 @@ def test_good_rule_is_taken(tmp_path: Path) -> None:
             {"name": "D", "kind": "change", "metric": "requests", "window": "5m", "baseline": "30m",
              "value": "0.5", "severity": "info"}, 7, "no change in the direction",
         ),
+        (
+            {"name": "D", "kind": "change", "metric": "requests", "window": "5m", "baseline": "30m",
+             "value": "2", "severity": "info", "parts": "5", "agree": "6"}, 10, "cannot agree",
+        ),
         ({"name": "9x", **without("name")}, 2, "pattern"),
     ],
 )  # fmt: skip

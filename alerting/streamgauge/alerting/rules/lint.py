@@ -149,6 +149,10 @@ def _kind(rule: Rule) -> Iterator[Complaint]:
             yield Complaint(
                 "min_windows", f"{rule.min_windows} pieces are asked for, the baseline has {pieces}"
             )
+        if rule.window % (rule.parts * 10_000):
+            yield Complaint("parts", f"{rule.parts} parts of the window are no multiples of 10s")
+        if rule.agree > rule.parts:
+            yield Complaint("agree", f"{rule.agree} of {rule.parts} parts cannot agree")
         worse = [v for _, v in rule.ladder() if (v <= 1 if rule.op in (">=", ">") else v >= 1)]
         if rule.value is not None or rule.levels:
             for value in worse:

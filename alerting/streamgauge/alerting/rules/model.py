@@ -146,7 +146,10 @@ class Change(_Leveled):
     baseline is the median of the pieces' values, so that an incident that lasts does not become
     normal before it fills half of it. min_windows: pieces that must hold `min_events` each.
     floor_abs: least distance from the baseline, in the metric's unit. A percentile must also have
-    moved by more than chance (conditions.beyond_chance), so few events may be judged.
+    moved by more than chance (conditions.beyond_chance), so few events may be judged. For a mean,
+    parts and agree do the same: the window is cut into `parts`, and at least `agree` of them must
+    reach the level on their own, and the whole must lie beyond the scatter of such parts in the
+    baseline (conditions.beyond_scatter), so that a few dear calls are no shift.
     """
 
     kind: Literal["change"]
@@ -155,6 +158,8 @@ class Change(_Leveled):
     baseline: DurationMs
     min_windows: int = Field(3, ge=1)
     floor_abs: float = Field(0.0, ge=0)
+    parts: int = Field(1, ge=1, le=30)
+    agree: int = Field(1, ge=1, le=30)
 
 
 class Absence(_Base):
