@@ -1,0 +1,176 @@
+"""Migrations: both topologies, twice, cut off, from an older version, at the same time."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from streamgauge.contracts.clock import SystemClock
+from streamgauge.contracts.errors import BadInput, Misconfigured, Retryable
+from streamgauge.storage.block import build_block
+from streamgauge.storage.client import connect
+from streamgauge.storage.embedded.process import EmbeddedStore
+from streamgauge.storage.migrate import Applied, check, migrate, render
+from streamgauge.storage.migration_files import Migration, load, shipped
+from streamgauge.storage.migration_files import render as render_one
+from streamgauge.storage.settings import StoreSettings
+from streamgauge.storage.writer import SinkWriter
+
+pytestmark = pytest.mark.clickhouse
+REQUESTS = {"v_requests", "v_steps", "v_judgements", "v_dead_letters", "v_loss", "v_freshness"}
+WINDOWS = {"v_10s", "v_minute", "v_hour", "v_errors", "v_spend", "v_prompts"}
+REST = {"v_scores", "v_toxicity", "v_drift", "v_changes", "v_alerts", "v_alert_history"}
+
+
+@pytest.fixture
+def fresh(store_server: EmbeddedStore) -> Iterator[StoreSettings]:
+    """A database that does not exist yet."""
+    settings = store_server.settings(f"m{uuid.uuid4().hex[:10]}")
+    yield settings
+    with connect(settings) as client:
+        client.command(f"DROP DATABASE IF EXISTS `{settings.database}` SYNC", use_database=False)
+
+
+def migrations(*statements: str) -> tuple[Migration, ...]:
+    return load(
+        (f"{n:04}_m.sql", "-- light\n" + statement) for n, statement in enumerate(statements, 1)
+    )
+
+
+def create(name: str) -> str:
+    return (
+        f"CREATE TABLE IF NOT EXISTS {{{{DB}}}}.{name} (a UInt8) ENGINE = {{{{ENGINE:MergeTree}}}}"
+        " ORDER BY a"
+    )
+
+
+def test_second_run_does_nothing_and_the_check_is_content(fresh: StoreSettings) -> None:
+    assert [p.kind for p in check(fresh)] == ["missing"]
+    assert migrate(fresh, dry_run=True)
+    assert [p.kind for p in check(fresh)] == ["missing"]
+    assert len(migrate(fresh)) == sum(len(m.statements) for m in shipped())
+    assert migrate(fresh) == []
+    assert check(fresh) == []
+
+
+def test_every_statement_of_both_topologies_parses_in_the_engine(store: StoreSettings) -> None:
+    with connect(store) as client:
+        for migration in shipped():
+            for statement in migration.statements:
+                for cluster in (None, "prod"):
+                    sql = render_one(statement, database="somewhere", cluster=cluster)
+                    assert client.rows(f"EXPLAIN AST {sql}")[1], (migration.name, cluster)
+    text = render(database="somewhere", cluster="prod")
+    assert "ReplicatedAggregatingMergeTree" in text
+    assert "cluster('prod', `somewhere`.`windows`)" in text
+
+
+def test_every_view_is_there_answers_and_describes_every_column(store: StoreSettings) -> None:
+    with connect(store) as client:
+        for view in sorted(REQUESTS | WINDOWS | REST):
+            assert client.query(f"SELECT * FROM {view}") == []
+        bare = client.query(
+            "SELECT table, name FROM system.columns"
+            " WHERE database = currentDatabase() AND startsWith(table, 'v_') AND comment = ''"
+        )
+        assert bare == []
+
+
+def test_run_that_failed_goes_on_at_the_failed_statement(fresh: StoreSettings) -> None:
+    wrong = migrations(
+        create("a") + ";" + "ALTER TABLE {{DB}}.nope ADD COLUMN IF NOT EXISTS b Int8"
+    )
+    with pytest.raises(BadInput):
+        migrate(fresh, migrations=wrong)
+    assert [p.kind for p in check(fresh, migrations=wrong)] == ["pending"]
+    with connect(fresh) as client:
+        client.command(f"CREATE TABLE `{fresh.database}`.nope (a UInt8) ENGINE = Memory")
+    ran = migrate(fresh, migrations=wrong)
+    assert [(a.version, a.statement) for a in ran] == [(1, 2)]
+    assert migrate(fresh, migrations=wrong) == []
+
+
+def test_statement_that_had_run_may_not_be_changed(fresh: StoreSettings) -> None:
+    migrate(fresh, migrations=migrations(create("a")))
+    changed = migrations(create("b"))
+    assert [p.kind for p in check(fresh, migrations=changed)] == ["changed"]
+    with pytest.raises(Misconfigured, match="0001_m, statement 1, was changed"):
+        migrate(fresh, migrations=changed)
+
+
+def test_newer_database_is_tolerated_and_named(fresh: StoreSettings) -> None:
+    migrate(fresh, migrations=migrations(create("a"), create("b")))
+    older = migrations(create("a"))
+    assert migrate(fresh, migrations=older) == []
+    assert [p.kind for p in check(fresh, migrations=older)] == ["newer"]
+
+
+def test_heavy_migrations_wait_until_they_are_asked_for(fresh: StoreSettings) -> None:
+    heavy = load(
+        [
+            ("0001_a.sql", "-- light\n" + create("a")),
+            ("0002_b.sql", "-- heavy\nINSERT INTO {{DB}}.a SELECT 1"),
+            ("0003_c.sql", "-- light\n" + create("c")),
+        ]
+    )
+    assert [a.version for a in migrate(fresh, migrations=heavy)] == [1]
+    assert [a.version for a in migrate(fresh, migrations=heavy, heavy=True)] == [2, 3]
+
+
+def test_migrations_at_the_same_time_run_each_statement_once(fresh: StoreSettings) -> None:
+    results: list[list[Applied]] = []
+    threads = [threading.Thread(target=lambda: results.append(migrate(fresh))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert sorted(map(len, results)) == [0, 0, sum(len(m.statements) for m in shipped())]
+
+
+def test_lock_of_a_dead_process_is_taken_over_and_of_a_foreign_one_not(
+    fresh: StoreSettings,
+) -> None:
+    one = migrations(create("a"))
+    with connect(fresh) as client:
+        client.command(f"CREATE DATABASE `{fresh.database}`", use_database=False)
+        lock = f"CREATE TABLE `{fresh.database}`._migration_lock (x UInt8) ENGINE = Memory COMMENT"
+        client.command(f"{lock} 'elsewhere 1'")
+        with pytest.raises(Retryable, match="elsewhere 1"):
+            migrate(fresh, migrations=one, lock_wait_s=0.3)
+        client.command(f"DROP TABLE `{fresh.database}`._migration_lock")
+        client.command(f"{lock} '{socket.gethostname()} 999999999'")
+        assert len(migrate(fresh, migrations=one, lock_wait_s=5)) == 1
+
+
+def test_data_folder_of_an_older_version_is_migrated_with_its_data(tmp_path: Path) -> None:
+    """An older version is one that knew only the first migrations."""
+    old = EmbeddedStore(tmp_path / "store", memory_mb=1024, fsync=False, die_with_parent=True)
+    settings = old.start()
+    migrate(settings, migrations=shipped()[:2])
+    today = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).date()
+    sink = SinkWriter(settings, instance="w", session_timeout_s=30)
+    rows = pa.table({"id": ["a", "b"], "type": ["llm.request"] * 2, "ts": [1_700_000_000_000] * 2})
+    sink.insert(
+        build_block("events", rows, written_on=today, expected={"t@1/0": 0}, next={"t@1/0": 2})
+    )
+    sink.close()
+    old.stop()
+
+    new = EmbeddedStore(tmp_path / "store", memory_mb=1024, fsync=False, die_with_parent=True)
+    settings = new.start()
+    assert migrate(settings)
+    assert check(settings) == []
+    with connect(settings) as client:
+        found = client.query("SELECT id FROM v_requests ORDER BY id")
+        assert [row["id"] for row in found] == ["a", "b"]
+    sink = SinkWriter(settings, instance="w", session_timeout_s=30)
+    assert sink.high_water("events") == {"t@1/0": 2}
+    sink.close()
+    new.stop()
