@@ -32,8 +32,8 @@ MAX_TIMEOUT_S: Final = 3_600.0
 
 def _seconds(timeout: object, default: float) -> float:
     """A usable timeout of whatever was given."""
-    if type(timeout) in (int, float) and timeout >= 0:  # type: ignore[operator]  # number; NaN fails
-        return float(min(timeout, MAX_TIMEOUT_S))  # type: ignore[type-var,arg-type]
+    if isinstance(timeout, int | float) and type(timeout) in (int, float) and timeout >= 0:
+        return float(min(timeout, MAX_TIMEOUT_S))  # NaN fails the comparison
     return default
 
 

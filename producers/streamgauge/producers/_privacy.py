@@ -63,7 +63,7 @@ class Privacy:
     def show(self, text: str | Cut) -> Shown:
         """Mask, redact, cut. Raises MaskFailedError: then nothing of the text may leave."""
         chars = text.chars if type(text) is Cut else len(text)
-        shown = clean(join(text) if type(text) is Cut else text)
+        shown = clean(text if isinstance(text, str) else join(text))
         if self.mask is not None:
             shown = self._masked(shown)
         shown = self.redacted(shown)
@@ -88,9 +88,9 @@ class Privacy:
         """Keyed hash of a text, for exact repeats; None without a key or with capture "none"."""
         if self.capture == "none" or not self.key:
             return None
-        if type(text) is Cut:
-            return self._hmac(f"{text.chars}\0{text.head}\0{text.tail}")
-        return self._hmac(text)
+        if isinstance(text, str):
+            return self._hmac(text)
+        return self._hmac(f"{text.chars}\0{text.head}\0{text.tail}")
 
     def identity(self, value: str) -> str | None:
         """A user's or key's id as it may leave; None if it must be hashed and there is no key."""

@@ -122,7 +122,7 @@ def _label(value: object) -> str:
 
 def _capture(value: object) -> Capture:
     if value in CAPTURES:
-        return cast(Capture, value)
+        return value
     raise ValueError(f"expected one of {', '.join(CAPTURES)}")
 
 

@@ -46,7 +46,7 @@ def plain_str(value: object) -> str | None:
     kind = type(value)
     if kind is str:
         return value  # type: ignore[return-value]  # exact type just checked
-    return str.__str__(value) if issubclass(kind, str) else None  # type: ignore[arg-type]
+    return str.__str__(value) if issubclass(kind, str) else None
 
 
 def _scalar(value: object) -> object:
@@ -61,7 +61,7 @@ def _scalar(value: object) -> object:
     if kind in _PLAIN:
         return value
     if issubclass(kind, str):
-        return _scalar(str.__str__(value))  # type: ignore[arg-type]
+        return _scalar(str.__str__(value))
     if issubclass(kind, int):
         return _scalar(int.__int__(value))  # type: ignore[arg-type]
     if issubclass(kind, float):
