@@ -38,12 +38,13 @@ from streamgauge.contracts.ticks import Tick, Writer
 from streamgauge.contracts.topics import TopicSpec
 from streamgauge.stream_processors import telemetry
 from streamgauge.stream_processors.chunk_transport import ChunkConsumer, Run
-from streamgauge.stream_processors.chunks import Chunk, Processor, source_key
+from streamgauge.stream_processors.chunks import Processor, source_key
 from streamgauge.stream_processors.connections import Connections, Recall
 from streamgauge.stream_processors.faust_app import build_app
 from streamgauge.stream_processors.flusher import Job, Result
 from streamgauge.stream_processors.kafka_io import Source
 from streamgauge.stream_processors.positions import Positions
+from streamgauge.stream_processors.runs import chunks_of
 from streamgauge.stream_processors.settings import WorkerSettings
 from streamgauge.stream_processors.watermark import Watermarks
 
@@ -266,31 +267,16 @@ class ChunkWorker:
             await self._room.wait()
 
     def _absorb(self, run: Run, key: str) -> None:
-        src, records = self._sources[run.tp.topic].src, run.records
-        # A log that nobody has read before does not begin at 0: that is not a loss.
-        lost = 0 if self._positions.first_time(key) and run.base == 0 else run.lost
-        for low, high, tables in self._positions.split(key, run.base, run.next):
-            part = records
-            if low != run.base or high != run.next:
-                part = [r for r in records if low <= r.offset < high]
-            chunk = Chunk(
-                src=src,
-                partition=run.tp.partition,
-                base=low,
-                next=high,
-                offsets=[r.offset for r in part],
-                values=[r.value for r in part],
-                append_ms=[r.timestamp for r in part],
-                tables=tables,
-                lost=lost if low == run.base else 0,
-                end=run.end,
-            )
+        for chunk in chunks_of(run, self._sources[run.tp.topic].src, self._positions):
             max_ts = self.processor.absorb(chunk)
-            self._positions.absorbed(key, high)
+            self._positions.absorbed(key, chunk.next)
             last_append = max(chunk.append_ms, default=None)
-            self._watermarks.absorbed(key, position=high, max_ts=max_ts, last_append=last_append)
-        self._pending += len(records)
-        telemetry.EVENTS.labels(self.name).inc(len(records))
+            self._watermarks.absorbed(
+                key, position=chunk.next, max_ts=max_ts, last_append=last_append
+            )
+        n = len(run.records)
+        self._pending += n
+        telemetry.EVENTS.labels(self.name).inc(n)
         telemetry.RUNS.labels(self.name).inc()
         telemetry.PENDING.labels(self.name).set(self._pending)
 
@@ -377,17 +363,16 @@ class ChunkWorker:
         ends = {self._key(tp): end for tp, end in by_tp.items() if tp.topic in self._sources}
         progress, now_ms = self._watermarks.progress(ends), self.clock.now_ms()
         total = sum(source.partitions for source in self._sources.values())
-        self._outside.publisher.tick(
-            Tick(
-                v=1,
-                writer=Writer(self.name),
-                instance=self.settings.instance,
-                generation=self._generation(),
-                wall_ms=now_ms,
-                partitions=progress,
-                completeness=min(1.0, len(progress) / total) if total else None,
-            )
+        tick = Tick(
+            v=1,
+            writer=Writer(self.name),
+            instance=self.settings.instance,
+            generation=self._generation(),
+            wall_ms=now_ms,
+            partitions=progress,
+            completeness=min(1.0, len(progress) / total) if total else None,
         )
+        self._outside.publisher.tick(tick)
         telemetry.show_progress(self.name, progress, self._watermarks.oldest(), now_ms)
 
     # -- end ---------------------------------------------------------------------------------------

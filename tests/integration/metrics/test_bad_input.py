@@ -68,7 +68,9 @@ BAD_INPUT: dict[str, tuple[bytes, str]] = {
     "timestamp in 1970": (changed(1008, ts=0), "dead: ts_too_old"),
     "timestamp in 2100": (changed(1009, ts=FAR), "dead: ts_in_future"),
     "NaN": (with_text(1010, b'"duration_ms":210', b'"duration_ms":NaN'), "dead: bad_json"),
-    "Infinity": (with_text(1011, b'"duration_ms":211', b'"duration_ms":Infinity'), "dead: bad_json"),
+    "Infinity": (
+        with_text(1011, b'"duration_ms":211', b'"duration_ms":Infinity'), "dead: bad_json",
+    ),
     "a number too large for a float": (
         with_text(1012, b'"duration_ms":212', b'"duration_ms":1e400'), "dead: not_finite",
     ),
@@ -148,7 +150,7 @@ def test_each_bad_input_has_its_exact_outcome_and_its_neighbours_are_unharmed(
     }  # fmt: skip
     ids = {r["id"] for r in ask(store, "SELECT id FROM events WHERE kind = 0")}
     assert ids == {e["id"] for e in good} | {"\ufffdx", "a\ufffdb", "e1022", "e1023"}
-    requests = good + [request(1020), request(1021), request(1022)]
+    requests = [*good, request(1020), request(1021), request(1022)]
     assert sums(store) == expected_sums(requests)
 
 

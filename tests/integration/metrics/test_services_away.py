@@ -1,0 +1,96 @@
+"""The store or the broker dies and comes back; a wrong configuration is said in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.kafka import TestKafka, create_topics
+from tests.support.metrics_worker import (
+    MetricsWorker,
+    expected_sums,
+    outcomes,
+    produce,
+    raw,
+    request,
+    stored,
+    sums,
+    until,
+)
+
+from streamgauge.storage.embedded.process import EmbeddedStore
+from streamgauge.storage.migrate import migrate
+from streamgauge.storage.settings import StoreSettings
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+
+
+@pytest.fixture
+def topic(kafka: TestKafka, topic_prefix: str) -> str:
+    """The events topic under a prefix of this test's own."""
+    create_topics(kafka.bootstrap, topic_prefix, partitions=4)
+    return f"{topic_prefix}events.v1"
+
+
+def test_a_store_that_is_killed_twice_gets_every_event_once(
+    kafka: TestKafka, topic: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    server = EmbeddedStore(tmp_path / "store", memory_mb=1024, die_with_parent=True)
+    server.start()
+    store = server.settings("away")
+    migrate(store)
+    n = 9_000
+    try:
+        env = {"STREAMGAUGE_FLUSH_EVENTS": "300"}
+        with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env) as worker:
+            for third in range(3):
+                part = range(third * n // 3, (third + 1) * n // 3)
+                produce(kafka.bootstrap, topic, [raw(request(i)) for i in part])
+                if third < 2:
+                    before = third * n // 3
+                    until(lambda: stored(store) > before, "an insert is under way")  # noqa: B023
+                    server.kill()
+                    until(lambda: bool(worker.events_logged("flush_retry")), "it has noticed")
+                    server.start()
+                    assert worker.running
+            until(lambda: outcomes(store).get("stored") == n, "all events")
+            assert worker.stop() == 0
+        assert stored(store) == n
+        assert sums(store) == expected_sums([request(i) for i in range(n)])
+    finally:
+        server.stop()
+
+
+def test_a_broker_that_is_killed_and_comes_back_costs_no_event(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    n = 6_000
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 2)])
+        until(lambda: stored(store) > 0, "progress")
+        kafka.kill()
+        kafka.restart()
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 2, n)])
+        until(lambda: outcomes(store).get("stored") == n, "all events")
+        assert worker.stop() == 0
+    assert sums(store) == expected_sums([request(i) for i in range(n)])
+
+
+def test_a_topic_that_does_not_exist_is_said_in_one_line_with_exit_2(
+    kafka: TestKafka, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        assert worker.wait() == 2
+    last = worker.log.read_text().strip().splitlines()[-1]
+    assert f"topic {topic_prefix}events.v1 does not exist" in last
+    assert "streamgauge topics create" in last
+
+
+def test_a_wrong_setting_is_said_in_one_line_with_exit_2(
+    kafka: TestKafka, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    wrong = {"STREAMGAUGE_FLUSH_EVENTS": "many"}
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **wrong) as worker:
+        assert worker.wait() == 2
+    (line,) = worker.log.read_text().strip().splitlines()
+    assert "STREAMGAUGE_FLUSH_EVENTS='many': expected a number from 100 to 200000" in line
