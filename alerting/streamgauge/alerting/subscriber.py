@@ -43,6 +43,9 @@ REMEMBERED = 100_000
 """Fingerprints whose last seq is remembered."""
 Match = Mapping[str, str | Sequence[str]]
 
+_ELECTING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""A topic that is new, or a broker that has just come back."""
+
 
 class AlertSubscriber:
     """Iterate over it for live alerts; `current()` for those that are open.
@@ -260,22 +263,31 @@ class AlertSubscriber:
         )
 
     def _ends(self) -> dict[int, tuple[int, int]]:
-        """First and last position per partition."""
-        try:
-            topic = self._consumer.list_topics(self._topic, self._timeout_s).topics[self._topic]
-            if topic.error is not None:
-                raise Misconfigured(
-                    f"topic {self._topic} does not exist at {self._settings.bootstrap}",
-                    hint="`streamgauge topics create`, or give the prefix",
-                )
-            found = {}
-            for p in topic.partitions:
-                marks = self._consumer.get_watermark_offsets(
-                    TopicPartition(self._topic, p), self._timeout_s
-                )
-                found[p] = marks or (0, 0)
-        except KafkaException as e:
-            raise Unreachable(f"Kafka at {self._settings.bootstrap}: {e.args[0].str()}") from e
+        """First and last position per partition. A leader that is being elected is waited for."""
+        deadline = self._clock.monotonic() + self._timeout_s
+        while True:
+            try:
+                return self._ends_now()
+            except KafkaException as e:
+                error = e.args[0]
+                late = self._clock.monotonic() > deadline
+                if late or error.code() not in _ELECTING:
+                    raise Unreachable(f"Kafka at {self._settings.bootstrap}: {error.str()}") from e
+            self._clock.sleep(0.2)
+
+    def _ends_now(self) -> dict[int, tuple[int, int]]:
+        topic = self._consumer.list_topics(self._topic, self._timeout_s).topics[self._topic]
+        if topic.error is not None:
+            raise Misconfigured(
+                f"topic {self._topic} does not exist at {self._settings.bootstrap}",
+                hint="`streamgauge topics create`, or give the prefix",
+            )
+        found = {}
+        for p in topic.partitions:
+            marks = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, p), self._timeout_s
+            )
+            found[p] = marks or (0, 0)
         return found
 
     def _trouble(self, error: KafkaError) -> None:
