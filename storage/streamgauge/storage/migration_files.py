@@ -108,7 +108,7 @@ def _one(match: re.Match[str], database: str, cluster: str | None) -> str:
     if match[2] == "QUANTILE":
         q, _, histogram = argument.partition(":")
         return quantile_sql(histogram, q)
-    return f"(CAST({argument}, 'Decimal(38, 9)') / 1000000000)"
+    return f"(toDecimal128({argument}, 9) / 1000000000)"
 
 
 def _engine(engine: str, cluster: str | None) -> str:
