@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import plotext
 from rich.box import SIMPLE_HEAD
@@ -64,7 +65,7 @@ def duration(seconds: float) -> str:
 def verdict_table(verdict: Verdict) -> Table:
     """What was planted, when it was found, by which rule, how long after."""
     table = _table("Planted incidents and what was alerted (event time, UTC)")
-    for name in ("incident", "app", "planted", "detected", "by rule", "delay", "class"):
+    for name in ("incident", "app", "planted", "detected", "by rule", "delay"):
         table.add_column(name, justify="right" if name == "delay" else "left", no_wrap=True)
     for finding in verdict.findings:
         planted, by, delay_s = finding.planted, finding.by, finding.delay_s
@@ -75,7 +76,6 @@ def verdict_table(verdict: Verdict) -> Table:
             clock(by.fired_ms) if by else "[bold red]missed[/]",
             by.rule if by else "",
             duration(delay_s) if delay_s is not None else "",
-            "page" if planted.page else "ticket",
         )
     return table
 
@@ -110,8 +110,25 @@ def answer_table(answer: QueryAnswer) -> Table:
     for name in answer.columns:
         table.add_column(name, no_wrap=True)
     for row in answer.rows:
-        table.add_row(*("NULL" if value is None else str(value) for value in row))
+        table.add_row(*(_cell(value) for value in row))
     return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "NULL"
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
+
+
+def closing_line(verdict: Verdict) -> str:
+    """The verdict in a sentence. Only page-class incidents decide it."""
+    tickets = [f.planted.kind for f in verdict.findings if not f.planted.page]
+    note = f" ({', '.join(tickets)} is ticket class: not needed for it)" if tickets else ""
+    if not verdict.ok:
+        return f"NOT OK: see the misses and false alarms above{note}"
+    if not verdict.findings:
+        return "OK: nothing was planted, nothing fired"
+    return f"OK: every page-class incident was found, nothing false fired{note}"
 
 
 def _table(title: str) -> Table:

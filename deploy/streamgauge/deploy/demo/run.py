@@ -196,8 +196,7 @@ class _Demo:
             self.out.print(answer.sql, style="dim", markup=False)
             self.out.print()
         self.out.print(report.usage_line(usage))
-        good = "every page-class incident was found, nothing false fired"
-        self.out.print(good if verdict.ok else "NOT OK: see the misses and false alarms above")
+        self.out.print(report.closing_line(verdict))
 
     def _stays(self) -> bool:
         if self.options.stay is not None:
