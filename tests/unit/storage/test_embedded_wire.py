@@ -6,7 +6,7 @@ import gzip
 import zlib
 from pathlib import Path
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,10 +40,12 @@ def test_bodies_are_unpacked_within_the_limit_only(encoding: str) -> None:
 
 @given(data=st.binary(max_size=200), encoding=st.sampled_from(sorted(PACKED)))
 def test_no_body_raises_anything_but_an_engine_error(data: bytes, encoding: str) -> None:
+    code = None
     try:
         wire.unpack(data, encoding, 1000)
     except EngineError as error:
-        assert error.code in (161, 271)
+        code = error.code
+    assert code in (None, 161, 271)
 
 
 @pytest.mark.parametrize("encoding", sorted(PACKED))
