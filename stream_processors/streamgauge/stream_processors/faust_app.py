@@ -13,7 +13,7 @@ from streamgauge.stream_processors.kafka_io import credentials
 from streamgauge.stream_processors.settings import WorkerSettings
 
 BUFFERED_RUNS = 8
-FETCH_BYTES = 2 * 1024 * 1024
+FETCH_BYTES = 1024 * 1024
 METADATA_MS = 5_000  # so soon a topic made anew, or new partitions, are noticed
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-exported for mypy
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -119,7 +119,7 @@ def read_dead_letters(bootstrap: str, topic: str, n: int) -> dict[int, tuple[str
     while len(found) < n and time.monotonic() < deadline:
         message = consumer.poll(0.2)
         if message is not None and message.error() is None:
-            letter = from_headers(message.headers())
+            letter = from_headers(cast(Any, message.headers()))
             found[letter.offset] = (letter.reason, message.value() or b"")
     consumer.close()
     return found
@@ -128,7 +128,9 @@ def read_dead_letters(bootstrap: str, topic: str, n: int) -> dict[int, tuple[str
 def test_each_bad_input_has_its_exact_outcome_and_its_neighbours_are_unharmed(
     kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
 ) -> None:
-    values, offset_of, good = [], {}, []
+    values: list[bytes] = []
+    offset_of: dict[str, int] = {}
+    good: list[dict[str, Any]] = []
     for i, (name, (value, _)) in enumerate(BAD_INPUT.items()):
         good += [request(2 * i), request(2 * i + 1)]
         offset_of[name] = len(values) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,29 @@ def test_two_workers_share_the_partitions_and_one_takes_over(
         until(lambda: outcomes(store).get("stored") == n, "the last third, by the survivor")
         assert second.stop() == 0
     assert_exact(store, n)
+
+
+def test_a_zombie_that_wakes_after_its_partitions_went_to_another_doubles_nothing(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    n = 20_000
+    slow = {"STREAMGAUGE_FLUSH_EVENTS": "200"}
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **slow) as zombie:
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n)])
+        until(lambda: stored(store) > 0, "the first is at work")
+        assert zombie.process is not None
+        zombie.process.send_signal(signal.SIGSTOP)  # with a block cut, or on its way
+        assert stored(store) < n
+        with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as other:
+            until(lambda: outcomes(store).get("stored") == n, "the other has taken over")
+            zombie.process.send_signal(signal.SIGCONT)
+            until(lambda: len(zombie.events_logged("buffers_dropped")) > 2, "it has seen it")
+            more = [raw(request(i)) for i in range(n, n + 1_000)]
+            produce(kafka.bootstrap, topic, more)
+            until(lambda: outcomes(store).get("stored") == n + 1_000, "both go on")
+            assert other.stop() == 0
+            assert zombie.stop() == 0
+    assert_exact(store, n + 1_000)
 
 
 def test_restart_begins_at_the_end_and_not_at_the_last_row(
