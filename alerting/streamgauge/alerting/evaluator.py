@@ -182,7 +182,8 @@ class Evaluator:
             found += [Due(rule, s) for s in steps]
             done = steps[-1] if steps else max(last, oldest or 0)
             behind = done + rule.every <= clock.watermark_ms
-            early = fires_early(rule) or (stalled and is_monotone(rule))
+            # In a replay only final steps are judged: which panes are open depends on its speed.
+            early = (live and fires_early(rule)) or (stalled and is_monotone(rule))
             news = (clock.open_ms or 0, clock.stored)
             if early and clock.open_ms and not behind and self._opened.get(name) != news:
                 self._opened[name] = news

@@ -23,18 +23,11 @@ SELECT sum(requests) AS n, sum(input_tokens) AS tokens_in, sum(output_tokens) AS
 FROM v_minute
 """
 
-# Nearest rank over the merged buckets: the 95th percentile of a minute over all apps and models.
-P95 = """2 * pow(101 / 99, arrayFirst((k, c) -> c >= ceil(0.95 * n), {h}.1, arrayCumSum({h}.2)))
-        / (101 / 99 + 1)"""
-MINUTES = f"""
-SELECT toUnixTimestamp(t) * 1000 AS minute_ms, n,
-    {P95.format(h="duration")} AS duration_p95, {P95.format(h="tokens")} AS tokens_p95
-FROM (
-    SELECT t, sum(requests) AS n,
-        (mapKeys(sumMap(duration_ms_hist)), mapValues(sumMap(duration_ms_hist))) AS duration,
-        (mapKeys(sumMap(output_tokens_hist)), mapValues(sumMap(output_tokens_hist))) AS tokens
-    FROM v_minute GROUP BY t
-)
+MINUTES = """
+SELECT toUnixTimestamp(t) * 1000 AS minute_ms, sum(requests) AS n,
+    streamgauge_quantile(sumMap(duration_ms_hist), 0.95) AS duration_p95,
+    streamgauge_quantile(sumMap(output_tokens_hist), 0.95) AS tokens_p95
+FROM v_minute GROUP BY t
 """
 
 
