@@ -27,7 +27,7 @@ EPISODES = {
     ("UnpricedModel", "mail-drafts"): [1700161110],
     ("SpendRunaway", "code-review"): [1700160930],
     ("BudgetSpent", "code-review"): [1700160960],
-    ("CostPerRequestShift", "code-review"): [1700160960],
+    ("CostPerRequestShift", "code-review"): [1700161080],
     ("OutputSpeedDrop", "code-review"): [1700161170],
 }
 STEP_S = {"ErrorBurstFast": 10, "BudgetSpent": 60}
