@@ -23,6 +23,7 @@ from streamgauge.alerting.settings import AlertSettings
 from streamgauge.alerting.watchdog import Watchdog
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Retryable, StreamgaugeError, Unreachable
+from streamgauge.contracts.logs import set_up_logging
 from streamgauge.storage.client import connect
 
 log = logging.getLogger("streamgauge.alerting")
@@ -153,23 +154,10 @@ def _left(loop: Loop | None) -> None:
         log.debug("loop_left", extra={"why": str(e)})
 
 
-class FactsFormatter(logging.Formatter):
-    """One line: the event, then its facts as `name=value`."""
-
-    _own = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        facts = [f"{k}={v!r}" for k, v in vars(record).items() if k not in self._own]
-        return " ".join([super().format(record), *facts])
-
-
 def run(settings: AlertSettings | None = None) -> int:
     """Run until told to stop; the exit code. Prints one line to stderr if it cannot go on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(FactsFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
+        set_up_logging("alerts")
         engine = Engine(settings or AlertSettings.from_env(), clock=SystemClock())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: engine.stop())

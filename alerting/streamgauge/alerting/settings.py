@@ -6,15 +6,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from streamgauge.alerting.policy import RUNBOOK_BASE
 from streamgauge.alerting.rules.loader import DEFAULT_PACK
+from streamgauge.contracts.environment import (
+    ENV_RULES,
+    LIVE_LATENESS_S,
+    ClockMode,
+    clock_mode,
+    lateness_s,
+    number,
+)
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.storage.settings import StoreSettings
 
-ClockMode = Literal["live", "replay"]
+DAY_S = 86_400
+MONTH_S = 30 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class AlertSettings:
     store: StoreSettings
     rules: Path = DEFAULT_PACK
     clock_mode: ClockMode = "live"
-    lateness_s: float = 5.0
+    lateness_s: float = LIVE_LATENESS_S
     instance: str = "alerts-1"
     stall_s: float = 120.0
     no_ticks_s: float = 60.0
@@ -42,38 +50,20 @@ class AlertSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> AlertSettings:
         """Read the environment; Misconfigured names the variable that is wrong."""
-        mode = env.get("STREAMGAUGE_CLOCK_MODE") or "live"
-        if mode not in ("live", "replay"):
-            raise Misconfigured(
-                f'STREAMGAUGE_CLOCK_MODE is "{mode}"', hint="set it to live or replay"
-            )
-        rules = Path(env.get("STREAMGAUGE_RULES") or DEFAULT_PACK)
+        rules = Path(env.get(ENV_RULES) or DEFAULT_PACK)
         if not rules.exists():
             raise Misconfigured(
-                f"STREAMGAUGE_RULES: {rules} does not exist", hint="name a rule file or a folder"
+                f"{ENV_RULES}: {rules} does not exist", hint="name a rule file or a folder"
             )
         return cls(
             kafka=KafkaSettings.from_env(env),
             store=StoreSettings.from_env(env),
             rules=rules,
-            clock_mode="replay" if mode == "replay" else "live",
-            lateness_s=_seconds(env, "STREAMGAUGE_LATENESS_S", 5.0),
+            clock_mode=clock_mode(env),
+            lateness_s=lateness_s(env),
             instance=env.get("STREAMGAUGE_ALERTS_INSTANCE") or "alerts-1",
-            stall_s=_seconds(env, "STREAMGAUGE_ALERTS_STALL_S", 120.0),
-            no_ticks_s=_seconds(env, "STREAMGAUGE_ALERTS_NO_TICKS_S", 60.0),
-            max_catch_up_s=_seconds(env, "STREAMGAUGE_ALERTS_CATCH_UP_S", 3600.0),
+            stall_s=number(env, "STREAMGAUGE_ALERTS_STALL_S", 120.0, 0, DAY_S, float),
+            no_ticks_s=number(env, "STREAMGAUGE_ALERTS_NO_TICKS_S", 60.0, 0, DAY_S, float),
+            max_catch_up_s=number(env, "STREAMGAUGE_ALERTS_CATCH_UP_S", 3600.0, 0, MONTH_S, float),
             runbook_base=env.get("STREAMGAUGE_RUNBOOK_BASE") or RUNBOOK_BASE,
         )
-
-
-def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
-    text = env.get(name)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e9:
-        raise Misconfigured(f'{name} is "{text}"', hint="write seconds as a number, 0 or more")
-    return value

@@ -6,6 +6,8 @@ Free of pydantic (the embedded client loads these; a test holds it):
     clock.py         time as an argument; the only reader of the machine's clock
     topics.py        the topic registry
     kafka.py         how to reach a cluster
+    environment.py   settings that several services read: clock mode, lateness; bounded numbers
+    logs.py          how a process of ours logs
     bounds.py        what a field may hold, in numbers
     reasons.py       why an input is refused
     histogram.py     the bucket law

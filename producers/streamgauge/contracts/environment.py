@@ -1,0 +1,54 @@
+"""Settings that several services read from the environment, and how a bounded number is read.
+
+Addresses are elsewhere: kafka.py, and the store's in streamgauge.storage. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeVar
+
+from streamgauge.contracts.errors import Misconfigured
+
+ENV_CLOCK_MODE = "STREAMGAUGE_CLOCK_MODE"
+ENV_LATENESS = "STREAMGAUGE_LATENESS_S"
+ENV_METRICS_PORT = "STREAMGAUGE_METRICS_PORT"
+ENV_RULES = "STREAMGAUGE_RULES"
+
+ClockMode = Literal["live", "replay"]
+"""What moves event time: also the broker's clock (live), or events and heartbeats only (replay)."""
+LIVE_LATENESS_S = 5.0
+MAX_LATENESS_S = 86_400.0
+
+N = TypeVar("N", int, float)
+
+
+def number(
+    env: Mapping[str, str], name: str, default: N, low: float, high: float, kind: Callable[[str], N]
+) -> N:
+    """A bounded number from the environment; Misconfigured names the variable."""
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not low <= value <= high:
+        raise Misconfigured(f"{name}={text!r}: expected a number from {low:g} to {high:g}")
+    return value
+
+
+def clock_mode(env: Mapping[str, str]) -> ClockMode:
+    """STREAMGAUGE_CLOCK_MODE, live by default; Misconfigured if it is neither."""
+    mode = env.get(ENV_CLOCK_MODE) or "live"
+    if mode == "live":
+        return "live"
+    if mode == "replay":
+        return "replay"
+    raise Misconfigured(f"{ENV_CLOCK_MODE}={mode!r}", hint="set it to live or replay")
+
+
+def lateness_s(env: Mapping[str, str], default: float = LIVE_LATENESS_S) -> float:
+    """STREAMGAUGE_LATENESS_S: how long an event is awaited, seconds. Misconfigured."""
+    return number(env, ENV_LATENESS, default, 0, MAX_LATENESS_S, float)
