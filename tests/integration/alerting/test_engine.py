@@ -196,19 +196,35 @@ def test_fire_test_goes_through_the_engine_and_comes_back_twice(
     assert process.stop() == 0
 
 
-def test_budget_fires_on_an_open_window_before_the_watermark_gets_there(
+def test_live_budget_fires_on_an_open_window_before_the_watermark_gets_there(
     engine: Make, feed: Feed, settings: KafkaSettings
 ) -> None:
     feed.rows(steady("agent", T0, T0 + 10 * MINUTE))
-    engine()
+    engine(STREAMGAUGE_CLOCK_MODE="live")
     with AlertSubscriber(settings, match={"rule": "BudgetSpent"}) as sub:
-        feed.tick(T0 + 9 * MINUTE)
+        feed.tick(T0 + 9 * MINUTE, behind=True)
         wait_until(lambda: evaluated(settings), "the engine at work")
         feed.rows([{"t_ms": T0 + 10 * MINUTE + 5000, "app": "agent", "n": 1, "cost": 60 * 10**9}])
-        feed.tick(T0 + 9 * MINUTE + 1000, max_ts=T0 + 10 * MINUTE + 5000)
+        feed.tick(T0 + 9 * MINUTE + 1000, behind=True, max_ts=T0 + 10 * MINUTE + 5000)
         (fired,) = collect(sub, 1, timeout_s=30)
     assert fired.severity == "page"
     assert fired.incomplete, "said to be judged before all sources had reported"
+
+
+def test_replay_does_not_fire_on_an_open_window(
+    engine: Make, feed: Feed, settings: KafkaSettings
+) -> None:
+    feed.rows(steady("agent", T0, T0 + 10 * MINUTE))
+    feed.rows([{"t_ms": T0 + 10 * MINUTE + 5000, "app": "agent", "n": 1, "cost": 60 * 10**9}])
+    engine()
+    with AlertSubscriber(settings, match={"rule": "BudgetSpent"}) as sub:
+        feed.tick(T0 + 9 * MINUTE, max_ts=T0 + 10 * MINUTE + 5000)
+        wait_until(lambda: evaluated(settings), "the engine at work")
+        feed.tick(T0 + 11 * MINUTE)
+        (fired,) = collect(sub, 1, timeout_s=30)
+    assert not fired.incomplete
+    assert fired.fired_at is not None
+    assert round(fired.fired_at.timestamp() * 1000) == T0 + 11 * MINUTE
 
 
 def test_current_then_live_has_no_gap_and_no_double(
