@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, Producer
-from tests.integration.metrics import test_bad_input as proof
-from tests.support.kafka import TestKafka, create_topics
 
 from streamgauge.contracts.reasons import Reject
 from streamgauge.stream_processors.metrics.accounting import OUTCOMES
 from streamgauge.stream_processors.metrics.dedup import ID_HORIZON, SEQ_HORIZON
 from streamgauge.stream_processors.metrics.labels import CAP
+from tests.integration.metrics import test_bad_input as proof
+from tests.support.kafka import TestKafka, create_topics
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "bad-input.md").read_text(encoding="utf-8")
 ONE_MESSAGE, AROUND = PAGE.split("## Around messages")

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from streamgauge.storage.client import connect
-from tests.support.kafka import TestKafka, create_topics
 
 from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
+from tests.support.kafka import TestKafka, create_topics
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(

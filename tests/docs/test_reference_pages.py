@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+
+from streamgauge.deploy.cli import root
+from streamgauge.storage.settings import StoreSettings
 from tests.docs.reference_pages import (
     REFERENCE,
     cli_page,
@@ -14,9 +17,6 @@ from tests.docs.reference_pages import (
     prometheus_metrics,
     views_page,
 )
-
-from streamgauge.deploy.cli import root
-from streamgauge.storage.settings import StoreSettings
 
 MEND = "stale: python -m tests.docs.reference_pages"
 ROOT = REFERENCE.parents[1]

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from tests.support.kafka import TestKafka, create_topics
 
 from streamgauge.contracts import histogram
 from streamgauge.contracts.kafka import KafkaSettings
@@ -22,6 +21,7 @@ from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
 from streamgauge.contracts.topics import TICKS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
+from tests.support.kafka import TestKafka, create_topics
 
 PARTITIONS = 2
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
-from tests.support.stack import running_stack, store_client, wait_for
 
 from streamgauge.contracts import topics
 from streamgauge.contracts.alerts import Alert, Transition
@@ -19,6 +18,7 @@ from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.demo.watch import EvaluationWatch
 from streamgauge.deploy.stack import Stack
 from streamgauge.producers.traffic import TrafficReport, parse_kinds, replay
+from tests.support.stack import running_stack, store_client, wait_for
 
 LATENESS_S = 30.0
 TAIL_S = 120.0

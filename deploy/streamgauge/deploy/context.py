@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamgauge.contracts.environment import ENV_CLOCK_MODE, ENV_LATENESS
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import ENV_BOOTSTRAP, ENV_PREFIX, KafkaSettings
-from streamgauge.deploy.paths import home_folder
+from streamgauge.deploy.paths import ENV_HOME, home_folder
 from streamgauge.deploy.stack.state import StackState, running_state
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ class Context:
 
     def client_env(self) -> dict[str, str]:
         """Environment for a program that shall reach the same Kafka and store."""
-        from streamgauge.deploy.stack.plan import ENV_CLOCK_MODE, ENV_LATENESS, client_env
+        from streamgauge.deploy.stack.plan import client_env
 
         env = client_env(self.kafka(), self.store().to_env(), base=self.env)
         if self.stack is not None:
             env.setdefault(ENV_CLOCK_MODE, self.stack.clock_mode)
             env.setdefault(ENV_LATENESS, f"{self.stack.lateness_s:g}")
-            env.setdefault("STREAMGAUGE_HOME", str(self.home))
+            env.setdefault(ENV_HOME, str(self.home))
         return env

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator
-from typing import Any
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -19,6 +17,7 @@ from confluent_kafka import (
 from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import TopicSpec
+from streamgauge.deploy.clients import reader
 
 CONNECT_S = 5.0
 
@@ -34,15 +33,7 @@ def follow(
 
     Raises Unreachable (no broker) or Misconfigured (no such topic). Tombstones are skipped.
     """
-    config: dict[str, Any] = {
-        **settings.librdkafka(),
-        "group.id": f"streamgauge-follow-{uuid.uuid4().hex[:8]}",
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "log_level": 0,
-        "error_cb": lambda _error: None,
-    }
-    consumer = Consumer(config)
+    consumer = reader(settings)
     try:
         topic = settings.topic(spec)
         start = OFFSET_BEGINNING if from_start else OFFSET_END

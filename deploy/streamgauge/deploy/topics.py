@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-exported for mypy
@@ -22,6 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-expo
 from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import DEFAULT_PARTITIONS, REGISTRY, TopicSpec
+from streamgauge.deploy.clients import admin as admin_client
 
 SETTLE_S = 30.0
 REPLICATION_BY_BROKER = -1  # the broker's default.replication.factor
@@ -48,7 +48,7 @@ def create_topics(
 
     Returns when every one of them has a leader for each partition, so that producing works.
     """
-    admin = _admin(settings)
+    admin = admin_client(settings)
     present = _topics(admin, settings, timeout_s)
     missing = [spec for spec in registry if settings.topic(spec) not in present]
     new = [
@@ -78,7 +78,7 @@ def create_topics(
 
 def require_broker(settings: KafkaSettings, *, timeout_s: float = 10.0) -> None:
     """Unreachable if no broker answers there."""
-    _topics(_admin(settings), settings, timeout_s)
+    _topics(admin_client(settings), settings, timeout_s)
 
 
 def check_topics(
@@ -92,7 +92,7 @@ def check_topics(
 
     partitions: the count for topics without one of their own; None accepts any count.
     """
-    admin = _admin(settings)
+    admin = admin_client(settings)
     present = _topics(admin, settings, timeout_s)
     problems = []
     there = []
@@ -137,21 +137,6 @@ def _config_problems(
                 what = f"has {name}={seen.get(name)}, the registry says {want}"
                 problems.append(TopicProblem(resource.name, what, mend))
     return problems
-
-
-def _admin(settings: KafkaSettings) -> AdminClient:
-    config: dict[str, Any] = {
-        **settings.librdkafka(),
-        "log_level": 0,
-        "error_cb": lambda _error: None,
-    }
-    try:
-        return AdminClient(config)
-    except KafkaException as error:
-        raise Misconfigured(
-            f"Kafka settings are not accepted: {error.args[0].str()}",
-            hint="STREAMGAUGE_KAFKA_SASL_PASSWORD sets sasl.password, and so on",
-        ) from error
 
 
 def _topics(admin: AdminClient, settings: KafkaSettings, timeout_s: float) -> dict[str, int]:

@@ -21,7 +21,9 @@ from streamgauge.stream_processors.failpoints import FailPoints
 from streamgauge.stream_processors.flusher import Flusher
 from streamgauge.stream_processors.kafka_io import Publisher, Source, Sources, last_progress
 from streamgauge.stream_processors.positions import Positions
+from streamgauge.stream_processors.resume import latest_below
 from streamgauge.stream_processors.settings import WorkerSettings
+from streamgauge.stream_processors.watermark import Latest, Watermarks
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class Recalled:
 
     sources: dict[str, Source]
     positions: Positions
-    progress: dict[str, PartitionProgress]
+    watermarks: Watermarks
     memory: object
 
 
@@ -85,9 +87,19 @@ class Connections:
         markers = {table: self._writer.high_water(table) for table in self._tables}
         keys = {source_key(sources[tp.topic].src, tp.partition) for tp in assigned}
         positions = Positions(self._tables, markers, keys)
-        progress = last_progress(self._settings.kafka, self._name, keys) if keys else {}
+        marks = self._watermarks(positions)
         memory = recall(self._settings, positions.pos) if recall is not None and keys else None
-        return Recalled(sources, positions, progress, memory)
+        return Recalled(sources, positions, marks, memory)
+
+    def _watermarks(self, positions: Positions) -> Watermarks:
+        ticked: dict[str, PartitionProgress] = {}
+        below: dict[str, Latest] = {}
+        if positions.pos:
+            tops = {key: positions.highest(key) for key in positions.pos}
+            ticked = last_progress(self._settings.kafka, self._name, tops)
+            below = latest_below(self._settings.store, positions.pos)
+        lateness_ms = round(self._settings.lateness_s * 1000)
+        return Watermarks(positions.pos, ticked, lateness_ms, below)
 
     def close(self) -> None:
         """Send what waits, briefly."""

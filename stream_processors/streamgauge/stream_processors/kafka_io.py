@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,7 +37,7 @@ from streamgauge.stream_processors.chunks import DeadLetter
 log = logging.getLogger(__name__)
 
 ASK_S = 5.0
-TICKS_BACK = 600
+TICKS_BACK = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +159,13 @@ class Publisher:
 
 
 def last_progress(
-    settings: KafkaSettings, writer: str, keys: set[str], *, timeout_s: float = 3.0
+    settings: KafkaSettings, writer: str, stored: Mapping[str, int], *, timeout_s: float = 3.0
 ) -> dict[str, PartitionProgress]:
-    """The latest progress that any tick of this writer tells of each key; {} if none does.
+    """The farthest progress of each key that a tick of this writer tells and that is stored.
 
-    Looks TICKS_BACK records back. Only a hint (the clock would start anew): never raises.
+    stored: by key, the next offset that the store lacks; a tick that speaks of more speaks of a
+    store that is no more (made anew, or an older copy). Looks TICKS_BACK records back. Only a hint
+    (what the store says comes on top): never raises.
     """
     found: dict[str, PartitionProgress] = {}
     partition = TopicPartition(settings.topic(TICKS), 0)
@@ -192,8 +194,14 @@ def last_progress(
                 tick = parse_record(Tick, message.value() or b"")
             except BadInput:
                 continue
-            if tick.writer == writer:
-                found |= {k: p for k, p in tick.partitions.items() if k in keys}
+            if tick.writer != writer:
+                continue
+            for key, p in tick.partitions.items():
+                known = found.get(key)
+                if p.stored_offset <= stored.get(key, -1) and (
+                    known is None or p.stored_offset >= known.stored_offset
+                ):
+                    found[key] = p
     except KafkaException as e:
         log.warning("last_ticks_not_read", extra={"error": str(e)})
     finally:

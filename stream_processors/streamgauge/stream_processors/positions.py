@@ -46,6 +46,10 @@ class Positions:
         """Everything below it is in every table: the only offsets that may be acknowledged."""
         return min((stored[key] for stored in self.stored.values()), default=0)
 
+    def highest(self, key: str) -> int:
+        """No table has anything from here on."""
+        return max((stored[key] for stored in self.stored.values()), default=0)
+
     def first_time(self, key: str) -> bool:
         """No table has ever stored anything of this source partition."""
         return not any(stored[key] for stored in self.stored.values())

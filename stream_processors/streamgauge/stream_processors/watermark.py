@@ -2,16 +2,26 @@
 
 Watermark = min(latest event time, latest append time) - lateness, of what is STORED; never goes
 back. The append time is the broker's clock: one sender with a clock ahead cannot push it.
-In: what each flush stored. Out: `PartitionProgress` for ticks.
-Not here: the clock of a whole source (contracts.ticks.source_clock_ms), publishing (worker.py).
+After a restart it goes on where the store is: not behind, though the tick of the last flush may
+never have left; not ahead, though a tick may speak of a store that is no more (resume.py).
+In: what the store has, what each flush stored. Out: `PartitionProgress` for ticks.
+Not here: the clock of a whole source (contracts.ticks.source_clock_ms), publishing (ticker.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from streamgauge.contracts.ticks import PartitionProgress
+
+
+class Latest(NamedTuple):
+    """Latest event time and latest append time of some stored events, ms since the epoch."""
+
+    max_ts: int
+    last_append: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +60,25 @@ class Watermarks:
     """Progress of the partitions that this worker owns: what is absorbed, what is stored."""
 
     def __init__(
-        self, positions: Mapping[str, int], last: Mapping[str, PartitionProgress], lateness_ms: int
+        self,
+        positions: Mapping[str, int],
+        ticked: Mapping[str, PartitionProgress],
+        lateness_ms: int,
+        below: Mapping[str, Latest] | None = None,
     ) -> None:
-        """positions: where reading resumes. last: progress of the last tick, to go on from."""
+        """positions: where reading resumes. below: the latest that the store has below them.
+
+        ticked: what the last tick said that speaks of nothing but what is stored.
+        """
         self._lateness_ms = lateness_ms
         self.stored: dict[str, Seen] = {}
         for key, position in positions.items():
-            p = last.get(key)
-            self.stored[key] = (
-                Seen(position)
-                if p is None
-                else Seen(position, p.max_ts, p.last_append, p.watermark_ms)
-            )
+            p, seen = ticked.get(key), Seen(position)
+            if p is not None:
+                seen = Seen(position, p.max_ts, p.last_append, p.watermark_ms)
+            if below is not None and key in below:
+                seen = seen.with_run(position, below[key].max_ts, below[key].last_append)
+            self.stored[key] = seen.at_watermark(lateness_ms)
         self._absorbed = dict(self.stored)
 
     def absorbed(

@@ -34,7 +34,6 @@ from faust.types import TP, EventT
 
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Retryable, Unreachable
-from streamgauge.contracts.ticks import Tick, Writer
 from streamgauge.contracts.topics import TopicSpec
 from streamgauge.stream_processors import telemetry
 from streamgauge.stream_processors.chunk_transport import ChunkConsumer, Run
@@ -46,6 +45,7 @@ from streamgauge.stream_processors.kafka_io import Source
 from streamgauge.stream_processors.positions import Positions
 from streamgauge.stream_processors.runs import chunks_of
 from streamgauge.stream_processors.settings import WorkerSettings
+from streamgauge.stream_processors.ticker import Ticker
 from streamgauge.stream_processors.watermark import Watermarks
 
 log = logging.getLogger(__name__)
@@ -117,6 +117,9 @@ class ChunkWorker:
             self.processor.tables,
             current_epoch=lambda: self.epoch,
             halt=self._halt,
+        )
+        self._ticker = Ticker(
+            self.name, self.settings.instance, self._outside.publisher, self.clock
         )
         await self._reach()
         telemetry.serve(self.settings.metrics_port)
@@ -219,9 +222,7 @@ class ChunkWorker:
         if epoch != self.epoch:
             return
         self._sources, self._positions = recalled.sources, recalled.positions
-        self._watermarks = Watermarks(
-            recalled.positions.pos, recalled.progress, round(self.settings.lateness_s * 1000)
-        )
+        self._watermarks = recalled.watermarks
         self.processor.restore(recalled.memory)
         where = {tp: self._positions.pos[self._key(tp)] for tp in assigned}
         if await self._consumer.open_at(where, epoch) and epoch == self.epoch:
@@ -275,7 +276,7 @@ class ChunkWorker:
                 key, position=chunk.next, max_ts=max_ts, last_append=last_append
             )
         n = len(run.records)
-        self._pending += n
+        self._pending += max(n, 1)  # control records alone are a step, too: they end the lag
         telemetry.EVENTS.labels(self.name).inc(n)
         telemetry.RUNS.labels(self.name).inc()
         telemetry.PENDING.labels(self.name).set(self._pending)
@@ -319,6 +320,7 @@ class ChunkWorker:
             self._positions.landed(move.table, move.next, now_ms=now_ms)
         self._watermarks.flushed(snapshot)
         self._acknowledge()
+        await self._tick()
         log.debug("flushed", extra={"events": n, "rows": outcome.rows, "s": outcome.seconds})
 
     def _acknowledge(self) -> None:
@@ -360,20 +362,12 @@ class ChunkWorker:
         by_tp = await self._consumer.ends()
         if epoch != self.epoch or not self.ready:
             return
-        ends = {self._key(tp): end for tp, end in by_tp.items() if tp.topic in self._sources}
-        progress, now_ms = self._watermarks.progress(ends), self.clock.now_ms()
-        total = sum(source.partitions for source in self._sources.values())
-        tick = Tick(
-            v=1,
-            writer=Writer(self.name),
-            instance=self.settings.instance,
+        self._ticker.tick(
+            self._watermarks,
+            {self._key(tp): end for tp, end in by_tp.items() if tp.topic in self._sources},
             generation=self._generation(),
-            wall_ms=now_ms,
-            partitions=progress,
-            completeness=min(1.0, len(progress) / total) if total else None,
+            partitions=sum(source.partitions for source in self._sources.values()),
         )
-        self._outside.publisher.tick(tick)
-        telemetry.show_progress(self.name, progress, self._watermarks.oldest(), now_ms)
 
     # -- end ---------------------------------------------------------------------------------------
 
@@ -384,8 +378,6 @@ class ChunkWorker:
                 await self._consumer._thread.close_all()
                 await self._flush(force=True)
                 await self._consumer.commit()
-                if self.ready:
-                    await self._tick()
         except TimeoutError:
             log.warning("drain_cut_short")  # the rest is read again after the next start
 

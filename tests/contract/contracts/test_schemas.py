@@ -10,12 +10,12 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from jsonschema.protocols import Validator
-from tests.support.events import SCHEMAS, any_fields, mutated_fields
 
 from streamgauge.contracts import schemas
 from streamgauge.contracts.compatibility import incompatibilities
 from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.events import EVENT_TYPES, parse_event
+from tests.support.events import SCHEMAS, any_fields, mutated_fields
 
 RELEASED = Path(__file__).parents[2] / "golden" / "contracts" / "released"
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from tests.support.alert_engine import PARTITIONS, EngineProcess, Feed, steady, wait_until
-from tests.support.kafka import create_topics
 
 from streamgauge.alerting import AlertSubscriber, fire_test
 from streamgauge.alerting.kafka_io import identities, read_back
@@ -23,6 +21,8 @@ from streamgauge.contracts.records import parse_record
 from streamgauge.contracts.topics import ALERT_EVALS, ALERTS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
+from tests.support.alert_engine import PARTITIONS, EngineProcess, Feed, steady, wait_until
+from tests.support.kafka import create_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

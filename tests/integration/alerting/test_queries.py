@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.alerting import LABELS, Cells, traffic
 
 from streamgauge.alerting.batch import Due, batches
 from streamgauge.alerting.conditions import dimensions_of
@@ -20,6 +19,7 @@ from streamgauge.alerting.rules.loader import load
 from streamgauge.alerting.rules.model import Rule, Threshold
 from streamgauge.storage.client import StoreClient, connect
 from streamgauge.storage.settings import StoreSettings
+from tests.support.alerting import LABELS, Cells, traffic
 
 pytestmark = pytest.mark.clickhouse
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.support.client_app import run_app, until
 
 from streamgauge.producers import Client, Stats
+from tests.support.client_app import run_app, until
 
 
 @pytest.fixture

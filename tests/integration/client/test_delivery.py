@@ -10,11 +10,11 @@ import time
 from collections import Counter, defaultdict
 
 import pytest
-from tests.support.client_app import assert_gapless, read_events, read_topic, until
-from tests.support.kafka import TestKafka, create_topics
 
 from streamgauge.contracts.events import LlmRequest, parse_event
 from streamgauge.producers import Client, Stats
+from tests.support.client_app import assert_gapless, read_events, read_topic, until
+from tests.support.kafka import TestKafka, create_topics
 
 pytestmark = pytest.mark.kafka
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from tests.support.client_app import assert_gapless, logged, read_events, run_app
 from tests.support.kafka import TestKafka, create_topics
 

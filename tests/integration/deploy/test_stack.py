@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.support.kafka import TestKafka
 
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.ports import free_ports
@@ -22,6 +21,7 @@ from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack import Stack, StackConfig
 from streamgauge.deploy.stack.state import read_state
 from streamgauge.deploy.topics import check_topics
+from tests.support.kafka import TestKafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

@@ -12,13 +12,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
     ResourceType,
 )
-from tests.support.kafka import TestKafka
 
 from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import ALERTS, EVENTS, REGISTRY, TICKS
 from streamgauge.deploy.ports import free_ports
 from streamgauge.deploy.topics import check_topics, create_topics
+from tests.support.kafka import TestKafka
 
 pytestmark = pytest.mark.kafka
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from confluent_kafka import Producer
-from tests.support.kafka import TestKafka, create_topics
 
 from streamgauge.contracts.clock import ManualClock, SystemClock
 from streamgauge.contracts.kafka import KafkaSettings
@@ -28,6 +27,7 @@ from streamgauge.stream_processors.drift.source_clock import TickClock
 from streamgauge.stream_processors.drift.status import read_status, status_line
 from streamgauge.stream_processors.drift.store import DriftStore
 from streamgauge.stream_processors.kafka_io import Sources
+from tests.support.kafka import TestKafka, create_topics
 
 T = 1_699_999_200_000  # a whole hour
 MIN5 = 300_000

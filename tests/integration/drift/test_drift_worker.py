@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.kafka import TestKafka, create_topics
-from tests.support.workers import WorkerProcess, send
 
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.storage.client import StoreClient, connect
@@ -21,6 +19,8 @@ from streamgauge.stream_processors.drift.rows import verdict_rows
 from streamgauge.stream_processors.drift.settings import DriftSettings
 from streamgauge.stream_processors.drift.status import read_status, status_line
 from streamgauge.stream_processors.drift.verdict import Past, StreamKey, Verdict
+from tests.support.kafka import TestKafka, create_topics
+from tests.support.workers import WorkerProcess, send
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.support.under_kills import Outcome, replay_under_kills
 
 SEED = 7

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.independent import recompute
-from tests.support.stack import running_stack, store_client, wait_for
 
 from streamgauge.producers.traffic import replay, shipped_trace
 from streamgauge.producers.traffic.traces import Format
 from streamgauge.storage.client import StoreClient
+from tests.independent import recompute
+from tests.support.stack import running_stack, store_client, wait_for
 
 SEED = 3
 

@@ -19,6 +19,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-expo
     ConfigResource,
     ResourceType,
 )
+
+from streamgauge.contracts.dead_letters import from_headers
+from streamgauge.deploy import topics as topic_admin
+from streamgauge.storage.settings import StoreSettings
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
     MetricsWorker,
@@ -33,10 +37,6 @@ from tests.support.metrics_worker import (
     sums,
     until,
 )
-
-from streamgauge.contracts.dead_letters import from_headers
-from streamgauge.deploy import topics as topic_admin
-from streamgauge.storage.settings import StoreSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

@@ -6,6 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
+
+from streamgauge.storage.settings import StoreSettings
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
     MetricsWorker,
@@ -21,8 +23,6 @@ from tests.support.metrics_worker import (
     until,
     worker_that_dies,
 )
-
-from streamgauge.storage.settings import StoreSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 PARTITIONS = 4

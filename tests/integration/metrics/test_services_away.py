@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from streamgauge.storage.embedded.process import EmbeddedStore
+from streamgauge.storage.migrate import migrate
+from streamgauge.storage.settings import StoreSettings
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
     MetricsWorker,
@@ -17,10 +21,6 @@ from tests.support.metrics_worker import (
     sums,
     until,
 )
-
-from streamgauge.storage.embedded.process import EmbeddedStore
-from streamgauge.storage.migrate import migrate
-from streamgauge.storage.settings import StoreSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.kafka import TestKafka, create_topics
-from tests.support.workers import WorkerProcess, send
 
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.storage.client import StoreClient, connect
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.stream_processors.scores.builtin.lexical import LexicalAbuse
 from streamgauge.stream_processors.scores.scorer import Scored
+from tests.support.kafka import TestKafka, create_topics
+from tests.support.workers import WorkerProcess, send
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 

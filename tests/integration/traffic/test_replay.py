@@ -16,8 +16,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from tests.independent import recompute
-from tests.support.kafka import TestKafka, create_topics
 
 from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.events import ClientStats, LlmRequest, parse_event
@@ -34,6 +32,8 @@ from streamgauge.producers.traffic import (
     simulate,
 )
 from streamgauge.producers.traffic.traces import Format
+from tests.independent import recompute
+from tests.support.kafka import TestKafka, create_topics
 
 pytestmark = pytest.mark.kafka
 

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 from pydantic import BaseModel
-from tests.support.events import EXTRA_MEMBERS, RAW_HOSTILE, hostile_raw, raw_events
 
 from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.events import parse_event
@@ -18,6 +17,7 @@ from streamgauge.stream_processors.metrics.decode import (
     decode_values,
     kind_of,
 )
+from tests.support.events import EXTRA_MEMBERS, RAW_HOSTILE, hostile_raw, raw_events
 
 PLAIN = (
     b'{"v":1,"id":"a","type":"llm.feedback","ts":1760000000000,"app":"x","name":"n",'

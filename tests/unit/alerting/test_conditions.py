@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from tests.support.alerting import Cells, judge_at
 
 from streamgauge.alerting.records import LoggedSeries
 from streamgauge.alerting.rules.model import Rule
 from streamgauge.contracts import histogram
+from tests.support.alerting import Cells, judge_at
 
 T = 1_700_006_400_000  # 2023-11-15T00:00Z
 MIN = 60_000

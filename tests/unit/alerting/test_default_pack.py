@@ -7,10 +7,10 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.support.alerting import Cells, run_rules, traffic
 
 from streamgauge.alerting.rules.loader import DEFAULT_PACK, check, load
 from streamgauge.contracts.alerts import Alert, Transition
+from tests.support.alerting import Cells, run_rules, traffic
 
 START = 1_700_000_000_000 // 3_600_000 * 3_600_000
 MINUTE = 60_000

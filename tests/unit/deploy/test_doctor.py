@@ -98,12 +98,10 @@ def test_services_that_do_not_answer_are_bad_and_the_other_checks_go_on(tmp_path
     assert all(f.mend for f in found if f.level is not Level.OK)
 
 
-def test_a_bundle_of_weights_that_is_not_there_is_bad(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("STREAMGAUGE_DETOXIFY_BUNDLE", raising=False)
-    assert [f.level for f in services.weights(context(tmp_path), CLOCK)] == [Level.WARN]
-    monkeypatch.setenv("STREAMGAUGE_DETOXIFY_BUNDLE", str(tmp_path / "absent"))
-    assert [f.level for f in services.weights(context(tmp_path), CLOCK)] == [Level.BAD]
-    monkeypatch.setenv("STREAMGAUGE_DETOXIFY_BUNDLE", str(tmp_path))
-    assert [f.level for f in services.weights(context(tmp_path), CLOCK)] == [Level.OK]
+def test_only_a_bundle_that_can_be_used_is_said_to_be_good(tmp_path: Path) -> None:
+    def levels(env: dict[str, str]) -> list[Level]:
+        return [f.level for f in services.weights(Context(env, tmp_path, None), CLOCK)]
+
+    assert levels({}) == [Level.WARN]
+    assert levels({"STREAMGAUGE_DETOXIFY_BUNDLE": str(tmp_path / "absent")}) == [Level.BAD]
+    assert levels({"STREAMGAUGE_DETOXIFY_BUNDLE": str(tmp_path)}) == [Level.BAD], "no bundle.json"

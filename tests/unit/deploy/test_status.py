@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
 from streamgauge.deploy.cli.status import show
-from streamgauge.deploy.status.collect import writer_row
+from streamgauge.deploy.status.collect import writer_rows
 from streamgauge.deploy.status.explain import explain
 from streamgauge.deploy.status.model import DiskRow, ProcessRow, Snapshot, WriterRow
 
@@ -26,28 +27,39 @@ UP = Snapshot(
 )
 
 
-def partition(stored: int, end: int, watermark: int | None) -> dict[str, int | None]:
-    return {"stored_offset": stored, "end_offset": end, "watermark_ms": watermark}
+def partition(stored: int, end: int, watermark: int | None) -> PartitionProgress:
+    return PartitionProgress(stored_offset=stored, end_offset=end, watermark_ms=watermark)
+
+
+def tick(
+    partitions: dict[str, PartitionProgress], *, instance: str = "a", generation: int = 1,
+    wall_ms: int = 10_000, completeness: float | None = 0.5,
+) -> Tick:  # fmt: skip
+    return Tick(
+        v=1, writer=Writer.METRICS, instance=instance, generation=generation, wall_ms=wall_ms,
+        partitions=partitions, completeness=completeness,
+    )  # fmt: skip
 
 
 def test_lag_is_summed_and_the_clock_is_the_lowest_that_lags() -> None:
-    tick = {
-        "wall_ms": 10_000,
-        "completeness": 0.5,
-        "partitions": {
-            "llm.events.v1@abc/0": partition(10, 30, 500),
-            "llm.events.v1@abc/1": partition(10, 15, 700),
-            "llm.events.v1@abc/2": partition(10, 10, 100),
-        },
-    }
-    row = writer_row("metrics", tick, now_ms=12_500)
-    assert row == WriterRow("metrics", 25, 500, 2.5, 0.5)
+    said = tick({"e@x/0": partition(10, 30, 500), "e@x/1": partition(10, 15, 700),
+                 "e@x/2": partition(10, 10, 100)})  # fmt: skip
+    assert writer_rows([said], now_ms=12_500) == (WriterRow("metrics", 25, 500, 2.5, 0.5),)
 
 
 def test_without_lag_the_clock_is_the_highest_and_without_events_unknown() -> None:
     parts = {"a/0": partition(5, 5, 500), "a/1": partition(9, 9, 900), "a/2": partition(0, 0, None)}
-    assert writer_row("m", {"wall_ms": 0, "partitions": parts}, now_ms=0).watermark_ms == 900
-    assert writer_row("m", {"partitions": {}}, now_ms=0).watermark_ms is None
+    assert writer_rows([tick(parts)], now_ms=0)[0].watermark_ms == 900
+    assert writer_rows([tick({})], now_ms=0)[0].watermark_ms is None
+
+
+def test_two_instances_of_a_writer_add_up() -> None:
+    ticks = [
+        tick({"a/0": partition(1, 9, 100), "a/1": partition(1, 9, 100)}, completeness=1.0),
+        tick({"a/0": partition(4, 9, 400)}, generation=2, wall_ms=10_900),
+        tick({"a/1": partition(6, 9, 600)}, instance="b", generation=2, wall_ms=11_000),
+    ]
+    assert writer_rows(ticks, now_ms=12_000) == (WriterRow("metrics", 8, 400, 1.0, 1.0),)
 
 
 def test_a_good_stack_needs_no_explanation() -> None:

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.support.traffic import MINUTE, Event, p95, usd, worst
 
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.events import LlmRequest, parse_event
@@ -25,6 +24,7 @@ from streamgauge.producers.traffic.incidents import (
 )
 from streamgauge.producers.traffic.model import events_for
 from streamgauge.producers.traffic.traces import Format, read_trace, shipped_trace
+from tests.support.traffic import MINUTE, Event, p95, usd, worst
 
 SEEDS = range(20)
 FEW = (0, 1, 2)

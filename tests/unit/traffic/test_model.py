@@ -9,13 +9,13 @@ from typing import Any
 
 import genai_prices
 import pytest
-from tests.independent import recompute
-from tests.support.traffic import by_app
 
 from streamgauge.contracts.events import LlmRequest, parse_event
 from streamgauge.producers.traffic import catalog
 from streamgauge.producers.traffic.model import events_for
 from streamgauge.producers.traffic.traces import Format, TraceRow, read_trace, shipped_trace
+from tests.independent import recompute
+from tests.support.traffic import by_app
 
 Event = dict[str, Any]
 

@@ -24,8 +24,8 @@ def _check(path: Path | None, *, as_json: bool) -> int:
     Prints one line per problem, with file and line; exit 1 if there is one.
     """
     from streamgauge.alerting.rules.loader import DEFAULT_PACK, read
+    from streamgauge.contracts.environment import ENV_RULES
     from streamgauge.contracts.errors import Misconfigured
-    from streamgauge.deploy.stack.plan import ENV_RULES
 
     where = path or Path(os.environ.get(ENV_RULES) or DEFAULT_PACK)
     if not where.exists():

@@ -7,6 +7,13 @@ from pathlib import Path
 
 import click
 
+from streamgauge.contracts.environment import (
+    ENV_CLOCK_MODE,
+    ENV_RULES,
+    LIVE_LATENESS_S,
+    clock_mode,
+    lateness_s,
+)
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import ENV_BOOTSTRAP, ENV_PREFIX
 from streamgauge.contracts.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX
@@ -21,15 +28,12 @@ from streamgauge.deploy.cli.base import (
 )
 from streamgauge.deploy.paths import home_folder
 from streamgauge.deploy.stack.plan import (
-    ENV_CLOCK_MODE,
-    ENV_LATENESS,
-    ENV_RULES,
-    LIVE_LATENESS_S,
     REPLAY_LATENESS_S,
     WORKERS,
     StackConfig,
 )
 from streamgauge.deploy.stack.state import StackState, read_state
+from streamgauge.storage.settings import DEFAULT_DATABASE, ENV_DATABASE
 
 
 @command(
@@ -78,18 +82,18 @@ def up(
     """
     from streamgauge.deploy.stack.detached import start_detached
 
-    mode = clock or os.environ.get(ENV_CLOCK_MODE) or "live"
+    mode = clock_mode({ENV_CLOCK_MODE: clock} if clock else os.environ)
     default_lateness = REPLAY_LATENESS_S if mode == "replay" else LIVE_LATENESS_S
     rules = rules or os.environ.get(ENV_RULES) or ""
     config = StackConfig(
         home=str((home or home_folder()).expanduser().resolve()),
         prefix=prefix or os.environ.get(ENV_PREFIX) or DEFAULT_PREFIX,
-        database=os.environ.get("STREAMGAUGE_STORE_DATABASE") or "llm",
+        database=os.environ.get(ENV_DATABASE) or DEFAULT_DATABASE,
         partitions=partitions,
         kafka_port=kafka_port,
         store_port=store_port,
-        clock_mode=mode,  # type: ignore[arg-type]  # checked in __post_init__
-        lateness_s=_lateness(lateness, default_lateness),
+        clock_mode=mode,
+        lateness_s=lateness_s(os.environ, default_lateness) if lateness is None else lateness,
         rules=str(Path(rules).expanduser().resolve()) if rules else "",
         workers=tuple(name for name in WORKERS if name not in without),
     )
@@ -100,18 +104,6 @@ def up(
         answer_json(state.to_json())
     else:
         answer(describe(state))
-
-
-def _lateness(option: float | None, default: float) -> float:
-    if option is not None:
-        return option
-    text = os.environ.get(ENV_LATENESS) or f"{default:g}"
-    try:
-        return float(text)
-    except ValueError:
-        raise Misconfigured(
-            f"{ENV_LATENESS}={text!r}, expected seconds", hint="for example 5"
-        ) from None
 
 
 def _check_rules(rules: str) -> None:
@@ -139,7 +131,7 @@ def describe(state: StackState) -> str:
         f"Data        {state.home}   logs in {Path(state.home) / 'logs'}",
         f"Clock       {state.clock_mode}, lateness {state.lateness_s:g} s",
         "",
-        f"an app:     {ENV_BOOTSTRAP}={state.bootstrap} python examples/quickstart.py",
+        f"an app:     {ENV_BOOTSTRAP}={state.bootstrap} python examples/embed.py",
         "ask:        streamgauge sql 'SELECT app, sum(requests) FROM v_minute GROUP BY app'",
         "subscribe:  streamgauge alerts tail",
         "stop:       streamgauge down",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from streamgauge.contracts.clock import Clock
+from streamgauge.contracts.environment import ENV_RULES
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
 from streamgauge.contracts.topics import REGISTRY
 from streamgauge.deploy.context import Context
 from streamgauge.deploy.doctor.model import Finding, Level
-from streamgauge.deploy.stack.plan import ENV_RULES
 
 MAX_SKEW_MS = 5_000
 SANE_FROM_MS = 1_735_689_600_000  # 2025-01-01: no machine that runs this is older
@@ -105,7 +104,7 @@ def rules(context: Context, _clock: Clock) -> Iterator[Finding]:
     """The rule files that the alert engine reads."""
     from streamgauge.alerting.rules.loader import DEFAULT_PACK, read
 
-    named = os.environ.get(ENV_RULES) or (context.stack.rules if context.stack else "")
+    named = context.env.get(ENV_RULES) or (context.stack.rules if context.stack else "")
     found, problems = read(named or DEFAULT_PACK)
     for problem in problems:
         yield Finding("rule", Level.BAD, str(problem), "streamgauge rules check")
@@ -121,22 +120,22 @@ def prices(_context: Context, _clock: Clock) -> Iterator[Finding]:
     yield Finding("prices", Level.OK, PriceBook().version)
 
 
-def weights(_context: Context, _clock: Clock) -> Iterator[Finding]:
-    """The toxicity model's weights."""
-    bundle = os.environ.get("STREAMGAUGE_DETOXIFY_BUNDLE")
-    if not bundle:
+def weights(context: Context, _clock: Clock) -> Iterator[Finding]:
+    """Who sits in the toxicity slot: a model over a bundle of weights, or nobody."""
+    from streamgauge.stream_processors.scores.toxicity import slot
+
+    try:
+        scorer = slot.toxicity_scorer(context.env)
+    except Misconfigured as error:
+        mend = error.hint
+        yield Finding("weights", Level.BAD, error.message, mend)
+        return
+    if isinstance(scorer, slot.MissingScorer):
         yield Finding(
             "weights",
             Level.WARN,
-            "no Detoxify weights: toxicity is NULL, status no_scorer",
-            "set STREAMGAUGE_DETOXIFY_BUNDLE to a bundle; the lexical scorer works without",
-        )
-    elif not os.path.isdir(bundle):
-        yield Finding(
-            "weights",
-            Level.BAD,
-            f"STREAMGAUGE_DETOXIFY_BUNDLE={bundle} is no folder",
-            "name the folder of the bundle, or unset it",
+            f"no Detoxify scorer ({scorer.reason}): toxicity is NULL, status no_scorer",
+            f"set {slot.VARIABLE} to a bundle; the lexical scorer works without",
         )
     else:
-        yield Finding("weights", Level.OK, f"bundle {bundle}")
+        yield Finding("weights", Level.OK, f"bundle {context.env[slot.VARIABLE]}")

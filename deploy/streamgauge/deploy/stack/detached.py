@@ -17,7 +17,7 @@ from pathlib import Path
 
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError, Unreachable
 from streamgauge.deploy.processes import Pid
-from streamgauge.deploy.stack.layout import is_locked, prepare_home
+from streamgauge.deploy.stack.layout import prepare_home
 from streamgauge.deploy.stack.logs import cap_log, last_line
 from streamgauge.deploy.stack.plan import StackConfig
 from streamgauge.deploy.stack.state import StackState, read_state, running_state, write_state
@@ -135,9 +135,3 @@ def end_leftovers(home: Path, *, progress: Progress = lambda _line: None) -> lis
             identity.end(grace_s=10)
             ended.append(name)
     return ended
-
-
-def require_stopped(home: Path) -> None:
-    """Misconfigured if a stack runs on the folder."""
-    if is_locked(home):
-        raise Misconfigured(f"a stack runs on {home}", hint="stop it first with `streamgauge down`")

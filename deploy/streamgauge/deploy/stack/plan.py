@@ -12,20 +12,23 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from streamgauge.contracts.environment import (
+    ENV_CLOCK_MODE,
+    ENV_LATENESS,
+    ENV_METRICS_PORT,
+    ENV_RULES,
+    LIVE_LATENESS_S,
+    ClockMode,
+)
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import ENV_BOOTSTRAP, ENV_PREFIX, KafkaSettings
 from streamgauge.contracts.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX
+from streamgauge.deploy.paths import ENV_HOME
+from streamgauge.storage.settings import DEFAULT_DATABASE
 
-ENV_CLOCK_MODE = "STREAMGAUGE_CLOCK_MODE"
-ENV_LATENESS = "STREAMGAUGE_LATENESS_S"
-ENV_METRICS_PORT = "STREAMGAUGE_METRICS_PORT"
-ENV_RULES = "STREAMGAUGE_RULES"
-
-LIVE_LATENESS_S = 5.0
 REPLAY_LATENESS_S = 30.0
-ClockMode = Literal["live", "replay"]
 
 WORKERS: dict[str, str] = {
     "metrics": "streamgauge.stream_processors.metrics.main",
@@ -36,7 +39,7 @@ WORKERS: dict[str, str] = {
 """Name of a worker process -> module whose `run()` it is, in starting order."""
 
 TICKERS = ("metrics", "scores", "drift")
-"""Workers that publish a tick a second: how we know that they work."""
+"""Workers that publish a tick a second: how we know that they work. They also serve /metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class StackConfig:
 
     home: str
     prefix: str = DEFAULT_PREFIX
-    database: str = "llm"
+    database: str = DEFAULT_DATABASE
     partitions: int = DEFAULT_PARTITIONS
     kafka_port: int = 0
     store_port: int = 0
@@ -75,9 +78,9 @@ class StackConfig:
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> StackConfig:
         """What `to_json` wrote."""
-        fields = dict(value)
-        fields["workers"] = tuple(str(name) for name in fields.get("workers", ()))  # type: ignore[attr-defined]
-        return cls(**fields)  # type: ignore[arg-type]  # checked in __post_init__
+        fields: dict[str, Any] = dict(value)
+        fields["workers"] = tuple(str(name) for name in fields.get("workers", ()))
+        return cls(**fields)
 
 
 def worker_exists(name: str) -> bool:
@@ -112,7 +115,7 @@ def worker_env(config: StackConfig, env: Mapping[str, str], *, metrics_port: int
     """Environment of one worker; `env` is `client_env`'s."""
     worker = {
         **env,
-        "STREAMGAUGE_HOME": str(Path(config.home)),
+        ENV_HOME: str(Path(config.home)),
         ENV_CLOCK_MODE: config.clock_mode,
         ENV_LATENESS: f"{config.lateness_s:g}",
         ENV_METRICS_PORT: str(metrics_port),

@@ -244,16 +244,21 @@ class Stack:
         return False
 
     def _launch_workers(self, names: list[str]) -> None:
-        for name, port in zip(names, free_ports(len(names)), strict=True):
-            service = WorkerService(
-                name,
-                worker_command(name),
-                lambda port=port: worker_env(self.config, self.env(), metrics_port=port),  # type: ignore[misc]
-                self.home / "logs" / f"{name}.log",
-            )
-            self._supervise(service, metrics_port=port)
+        serving = [name for name in names if name in TICKERS]
+        ports = dict(zip(serving, free_ports(len(serving)), strict=True))
+        for name in names:
+            self._launch_worker(name, ports.get(name, 0))
         for name in names:
             self._supervised[name].wait_first_start()
+
+    def _launch_worker(self, name: str, metrics_port: int) -> None:
+        service = WorkerService(
+            name,
+            worker_command(name),
+            lambda: worker_env(self.config, self.env(), metrics_port=metrics_port),
+            self.home / "logs" / f"{name}.log",
+        )
+        self._supervise(service, metrics_port=metrics_port)
 
     def _wait_for_workers(self, names: list[str]) -> None:
         def all_alive() -> None:

@@ -1,30 +1,26 @@
-"""Waits until workers do their work: each publishes a tick a second on `llm.ticks.v1`."""
+"""What the workers say of themselves: each publishes a tick a second on `llm.ticks.v1`.
+
+In: the ticks topic. Out: who does not tick yet, and the last tick of every instance.
+Not here: what the ticks mean together (status/collect.py, and alerting for the rules).
+"""
 
 from __future__ import annotations
 
-import json
 import time
-import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING as BEGINNING
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.contracts.records import parse_record
+from streamgauge.contracts.ticks import Tick
 from streamgauge.contracts.topics import TICKS
+from streamgauge.deploy.clients import reader
 
-
-def _consumer(settings: KafkaSettings) -> Consumer:
-    config: dict[str, Any] = {
-        **settings.librdkafka(),
-        "group.id": f"streamgauge-look-{uuid.uuid4().hex[:8]}",
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "log_level": 0,
-        "error_cb": lambda _error: None,
-    }
-    return Consumer(config)
+DEPTH = 200
+"""Records looked back: at a tick a second, a dozen instances for a quarter of a minute."""
 
 
 def wait_ticking(
@@ -41,7 +37,7 @@ def wait_ticking(
     missing = set(writers)
     if not missing:
         return missing
-    consumer = _consumer(settings)
+    consumer = reader(settings)
     try:
         start = _end(consumer, settings.topic(TICKS))
         consumer.assign([TopicPartition(settings.topic(TICKS), 0, start)])
@@ -49,34 +45,33 @@ def wait_ticking(
         while missing and time.monotonic() < deadline:
             alive()
             message = consumer.poll(0.2)
-            if message is not None and message.error() is None:
-                missing.discard(str((_parse(message.value()) or {}).get("writer")))
+            tick = None if message is None else _tick(message)
+            if tick is not None:
+                missing.discard(tick.writer.value)
     finally:
         consumer.close()
     return missing
 
 
 def last_ticks(
-    settings: KafkaSettings, *, depth: int = 60, timeout_s: float = 3.0
-) -> dict[str, dict[str, Any]]:
-    """The last tick of each writer among the last `depth` records, by writer; {} if unreachable."""
+    settings: KafkaSettings, *, depth: int = DEPTH, timeout_s: float = 3.0
+) -> list[Tick]:
+    """The last `depth` ticks, oldest first; as many as could be read."""
     topic = settings.topic(TICKS)
-    consumer = _consumer(settings)
-    found: dict[str, dict[str, Any]] = {}
+    consumer = reader(settings)
+    found: list[Tick] = []
     try:
         end = _end(consumer, topic)
         if end <= 0:
-            return {}
+            return []
         consumer.assign([TopicPartition(topic, 0, max(0, end - depth))])
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             for message in consumer.consume(depth, timeout=0.3):
-                if message.error() is not None:
-                    continue
-                tick = _parse(message.value())
+                tick = _tick(message)
                 if tick is not None:
-                    found[str(tick.get("writer"))] = tick
-                if (message.offset() or 0) >= end - 1:
+                    found.append(tick)
+                if message.error() is None and (message.offset() or 0) >= end - 1:
                     return found
     except KafkaException:
         return found
@@ -92,9 +87,10 @@ def _end(consumer: Consumer, topic: str) -> int:
         return BEGINNING
 
 
-def _parse(value: bytes | None) -> dict[str, Any] | None:
-    try:
-        tick = json.loads(value or b"")
-    except ValueError:
+def _tick(message: Message) -> Tick | None:
+    if message.error() is not None:
         return None
-    return tick if isinstance(tick, dict) else None
+    try:
+        return parse_record(Tick, message.value() or b"")
+    except BadInput:
+        return None  # of a newer major: not ours to read

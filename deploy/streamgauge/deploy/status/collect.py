@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import StreamgaugeError
+from streamgauge.contracts.ticks import PartitionProgress, Tick, source_clock_ms
 from streamgauge.deploy.context import Context
 from streamgauge.deploy.stack.logs import CAP_BYTES, OLDER, folder_bytes
 from streamgauge.deploy.stack.state import ProcessState, StackState, read_state
@@ -42,15 +42,15 @@ def collect(context: Context, *, clock: Clock) -> Snapshot:
         writers=_writers(context, now_ms=now),
         disk=disk,
         free_bytes=free,
-        toxicity_weights=has_weights(),
+        toxicity_weights=has_weights(context.env),
         drift_windows=drift_windows(context),
     )
 
 
-def has_weights(env: Any = os.environ) -> bool:
+def has_weights(env: Mapping[str, str]) -> bool:
     """True if a bundle of Detoxify weights is named and there."""
-    bundle = env.get("STREAMGAUGE_DETOXIFY_BUNDLE")
-    return bool(bundle) and Path(bundle).is_dir()
+    bundle = env.get("STREAMGAUGE_DETOXIFY_BUNDLE", "")
+    return bundle != "" and Path(bundle).is_dir()
 
 
 def _addresses(state: StackState) -> dict[str, str]:
@@ -118,29 +118,35 @@ def _writers(context: Context, *, now_ms: int) -> tuple[WriterRow, ...]:
         ticks = last_ticks(context.kafka())
     except StreamgaugeError:
         return ()
-    return tuple(writer_row(name, tick, now_ms=now_ms) for name, tick in sorted(ticks.items()))
+    return writer_rows(ticks, now_ms=now_ms)
 
 
-def writer_row(name: str, tick: dict[str, Any], *, now_ms: int) -> WriterRow:
-    """A tick's sums: lag over all partitions, the lowest watermark of those that lag."""
-    partitions = [p for p in dict(tick.get("partitions") or {}).values() if isinstance(p, dict)]
-    lags = [
-        max(0, int(p.get("end_offset") or 0) - int(p.get("stored_offset") or 0)) for p in partitions
-    ]
-    marks = [
-        (int(p["watermark_ms"]), lag)
-        for p, lag in zip(partitions, lags, strict=True)
-        if p.get("watermark_ms") is not None
-    ]
-    behind = [mark for mark, lag in marks if lag > 0]
-    watermark = min(behind) if behind else max((mark for mark, _lag in marks), default=None)
-    completeness = tick.get("completeness")
+def writer_rows(ticks: Sequence[Tick], *, now_ms: int) -> tuple[WriterRow, ...]:
+    """One row per writer, by name. ticks: oldest first, of any number of instances.
+
+    The last word on a partition counts, whichever instance said it, so instances add up.
+    """
+    by_writer: dict[str, list[Tick]] = {}
+    for tick in ticks:
+        by_writer.setdefault(tick.writer.value, []).append(tick)
+    return tuple(
+        _writer_row(writer, said, now_ms=now_ms) for writer, said in sorted(by_writer.items())
+    )
+
+
+def _writer_row(writer: str, ticks: Sequence[Tick], *, now_ms: int) -> WriterRow:
+    partitions: dict[str, PartitionProgress] = {}
+    for tick in ticks:
+        partitions |= tick.partitions
+    generation = max(tick.generation for tick in ticks)
+    shares = {t.instance: t.completeness for t in ticks if t.generation == generation}
+    known = [share for share in shares.values() if share is not None]
     return WriterRow(
-        writer=name,
-        lag=sum(lags),
-        watermark_ms=watermark,
-        tick_age_s=max(0, now_ms - int(tick.get("wall_ms") or now_ms)) / 1000,
-        completeness=None if completeness is None else float(completeness),
+        writer=writer,
+        lag=sum(p.lag for p in partitions.values()),
+        watermark_ms=source_clock_ms(partitions.values()),
+        tick_age_s=max(0, now_ms - max(t.wall_ms for t in ticks)) / 1000,
+        completeness=min(1.0, sum(known)) if known else None,
     )
 
 
