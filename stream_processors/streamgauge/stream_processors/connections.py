@@ -52,6 +52,7 @@ class Connections:
         *,
         current_epoch: Callable[[], int],
         halt: threading.Event,
+        slow: frozenset[str] = frozenset(),
     ) -> None:
         self._name = name
         self._settings = settings
@@ -72,6 +73,7 @@ class Connections:
             failpoints=FailPoints.from_env(),
             current_epoch=current_epoch,
             halt=halt,
+            slow=slow,
         )
 
     def reach(self) -> None:

@@ -30,6 +30,7 @@ from streamgauge.stream_processors.chunks import Cut
 from streamgauge.stream_processors.failpoints import FailPoints
 from streamgauge.stream_processors.kafka_io import Publisher, Source, Sources
 from streamgauge.stream_processors.positions import Move
+from streamgauge.stream_processors.slow_tables import SlowTables
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,10 @@ class Flusher:
         failpoints: FailPoints,
         current_epoch: Callable[[], int],
         halt: threading.Event,
+        slow: frozenset[str] = frozenset(),
     ) -> None:
         self._name = writer_name
+        self._slow = SlowTables(slow)
         self._writer = writer
         self._publisher = publisher
         self._sources = sources
@@ -97,7 +100,7 @@ class Flusher:
         return Outcome(result, landed, rows, time.monotonic() - started)
 
     def _write(self, job: Job, landed: list[Move], rows: dict[str, int]) -> Result:
-        tables = job.cut.build()
+        moves, tables = self._slow.due_now(job.epoch, job.moves, job.cut.build())
         if not self._until(job, lambda: self._publisher.dead_letters(job.cut.dead_letters)):
             return Result.ABANDONED
         current: dict[str, Source] = {}
@@ -105,7 +108,7 @@ class Flusher:
             return Result.ABANDONED
         if current != dict(job.sources):
             return Result.SOURCE_CHANGED
-        for i, (move, data) in enumerate(_blocks(job.moves, tables)):
+        for i, (move, data) in enumerate(_blocks(moves, tables)):
             self._failpoints.reached("between_sinks" if i else "before_insert")
             block = build_block(
                 move.table, data, written_on=job.written_on, expected=move.expected, next=move.next

@@ -66,6 +66,14 @@ def show_progress(
         WATERMARK_AGE.labels(writer).set((now_ms - oldest_ms) / 1000)
 
 
+def show_flush(writer: str, result: str, rows: Mapping[str, int], seconds: float) -> None:
+    """How a flush ended, and the rows that landed by table."""
+    FLUSHES.labels(writer, result).inc()
+    FLUSH_SECONDS.labels(writer).observe(seconds)
+    for table, n in rows.items():
+        ROWS.labels(writer, table).inc(n)
+
+
 def serve(port: int) -> None:
     """Serve /metrics on this port of all interfaces; 0 = off."""
     if port:

@@ -10,8 +10,8 @@ What keeps it exact:
 - Acknowledgements follow the flush of every table; Kafka's committed offset is only a hint.
 
 In: WorkerSpec (what to do), WorkerSettings (where). Out: exit code; the store, ticks, dead letters.
-Not here: offsets (positions.py), writing (flusher.py), fetching (chunk_transport.py), meaning
-(metrics/, scores/, drift/).
+Not here: offsets (positions.py), writing (flusher.py), fetching (chunk_transport.py), ticks
+(ticker.py), where event time goes on (resume.py), meaning (metrics/, scores/, drift/).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import logging
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Retryable, Unreachable
 from streamgauge.contracts.topics import TopicSpec
 from streamgauge.stream_processors import telemetry
+from streamgauge.stream_processors.acks import Acks
 from streamgauge.stream_processors.chunk_transport import ChunkConsumer, Run
 from streamgauge.stream_processors.chunks import Processor, source_key
 from streamgauge.stream_processors.connections import Connections, Recall
@@ -63,11 +63,13 @@ class WorkerSpec:
     recall: reads from the store what the processor must remember of the offsets below the given
     resume positions (by `src/partition`); runs in the flush thread; its result goes to
     `Processor.restore`. May raise Retryable.
+    slow: tables that are written every 10 s, not with every flush (slow_tables.py).
     """
 
     processor: Processor
     topics: tuple[TopicSpec, ...]
     recall: Recall | None = None
+    slow: frozenset[str] = frozenset()
 
 
 class ChunkWorker:
@@ -89,7 +91,7 @@ class ChunkWorker:
         self._positions = Positions((), {}, ())
         self._watermarks = Watermarks({}, {}, 0)
         self._pending = 0
-        self._taken: deque[EventT[Any]] = deque()
+        self._acks = Acks()
         self._stop = asyncio.Event()
         self._room = asyncio.Event()
         self._due = asyncio.Event()
@@ -117,6 +119,7 @@ class ChunkWorker:
             self.processor.tables,
             current_epoch=lambda: self.epoch,
             halt=self._halt,
+            slow=self.spec.slow,
         )
         self._ticker = Ticker(
             self.name, self.settings.instance, self._outside.publisher, self.clock
@@ -193,7 +196,7 @@ class ChunkWorker:
         self.ready = False
         self.processor.reset()
         self._pending = 0
-        self._taken.clear()
+        self._acks.clear()
         self._room.set()
         telemetry.RESTARTS.labels(self.name, cause).inc()
         log.info("buffers_dropped", extra={"cause": cause, "epoch": self.epoch})
@@ -259,7 +262,7 @@ class ChunkWorker:
             self._restart("out_of_place")
             return
         self._absorb(run, key)
-        self._taken.append(event)
+        self._acks.add(event)
         run.release()
         if self._pending >= self.settings.flush_events:
             self._due.set()
@@ -307,10 +310,7 @@ class ChunkWorker:
         self._pending = 0
         self._room.set()
         outcome = await self._in_thread(lambda: self._outside.flusher.write(job))
-        telemetry.FLUSHES.labels(self.name, outcome.result.value).inc()
-        telemetry.FLUSH_SECONDS.labels(self.name).observe(outcome.seconds)
-        for table, rows in outcome.rows.items():
-            telemetry.ROWS.labels(self.name, table).inc(rows)
+        telemetry.show_flush(self.name, outcome.result.value, outcome.rows, outcome.seconds)
         if epoch != self.epoch:
             return
         if outcome.result is not Result.DONE:
@@ -319,19 +319,9 @@ class ChunkWorker:
         for move in outcome.landed:
             self._positions.landed(move.table, move.next, now_ms=now_ms)
         self._watermarks.flushed(snapshot)
-        self._acknowledge()
+        self._acks.settle(self._consumer, lambda tp: self._positions.lowest(self._key(tp)))
         await self._tick()
         log.debug("flushed", extra={"events": n, "rows": outcome.rows, "s": outcome.seconds})
-
-    def _acknowledge(self) -> None:
-        waiting: deque[EventT[Any]] = deque()
-        for event in self._taken:
-            run = cast(Run, event.value)
-            if run.next <= self._positions.lowest(self._key(run.tp)):
-                event.message.ack(self._consumer)
-            else:
-                waiting.append(event)
-        self._taken = waiting
 
     # -- ticks -------------------------------------------------------------------------------------
 

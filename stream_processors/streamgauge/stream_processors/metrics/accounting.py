@@ -2,7 +2,9 @@
 
 `ingest_log`: offsets by outcome, per source partition. Outcomes add up to the offsets read:
 stored + unknown_type + duplicate + dead + control + lost (control: no message at the offset).
-`producers`: per client instance, what was stored, repeated and refused, and its last heartbeat.
+`producers`: per client instance, what was stored, repeated and refused, and its last heartbeat; so
+what a client produced = stored + dead + dropped (the client's count). A refused message counts for
+the client that it names; one that cannot be read (truncated, NaN) names none.
 `spend`: cost per day, app, key, user and model, for budgets.
 Integer sums, minima and maxima only.
 """
@@ -87,6 +89,7 @@ class ProducerCount:
     host: str = ""
     n: int = 0
     duplicates: int = 0
+    dead: int = 0
     min_seq: int | None = None
     max_seq: int = 0
     first_ts: int | None = None
@@ -96,13 +99,21 @@ class ProducerCount:
     def stored(self, event: Any) -> None:
         """An event of it that was stored."""
         self.n += 1
-        if event.seq is not None:
-            self.min_seq = event.seq if self.min_seq is None else min(self.min_seq, event.seq)
-            self.max_seq = max(self.max_seq, event.seq)
+        self._number(event.seq)
         self.first_ts = event.ts if self.first_ts is None else min(self.first_ts, event.ts)
         self.last_ts = max(self.last_ts, event.ts)
         self.tenant, self.app = event.tenant, event.app
         self.sdk, self.host = event.sdk or self.sdk, event.host or self.host
+
+    def refused(self, seq: int | None) -> None:
+        """A message of it that became a dead letter: its number did not go missing."""
+        self.dead += 1
+        self._number(seq)
+
+    def _number(self, seq: int | None) -> None:
+        if seq is not None:
+            self.min_seq = seq if self.min_seq is None else min(self.min_seq, seq)
+            self.max_seq = max(self.max_seq, seq)
 
     def heartbeat(self, event: Any) -> None:
         """Its counters; the latest by ts counts."""
@@ -118,10 +129,9 @@ def producer_rows(producers: Mapping[str, ProducerCount]) -> pa.Table:
     schema = TABLES["producers"].data
     entries = list(producers.items())
     columns: dict[str, list[Any]] = {"producer_id": [k for k, _ in entries]}
-    own = "tenant app sdk host n duplicates min_seq max_seq first_ts last_ts"
+    own = "tenant app sdk host n duplicates dead min_seq max_seq first_ts last_ts"
     for name in own.split():
         columns[name] = [getattr(p, name) for _, p in entries]
-    columns["dead"] = [0] * len(entries)  # a refused message names no producer that can be trusted
     for name in ("accepted", "sent", "spooled", "errors"):
         columns[name] = [getattr(p.stats, name, None) or 0 for _, p in entries]
     columns["dropped"] = [getattr(p.stats, "dropped", None) for _, p in entries]

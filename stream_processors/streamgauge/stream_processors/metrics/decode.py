@@ -24,7 +24,7 @@ import msgspec
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from streamgauge.contracts.bounds import MAX_EVENT_BYTES
+from streamgauge.contracts.bounds import MAX_EVENT_BYTES, MAX_INT64
 from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.events import (
     EVENT_TYPES,
@@ -43,6 +43,28 @@ class Refusal:
 
     reason: Reject
     detail: str
+
+
+class Sender(msgspec.Struct):
+    """Who sent a message that is no event, if it says so."""
+
+    producer_id: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+    app: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    tenant: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "default"
+    seq: Annotated[int, msgspec.Meta(ge=1, le=MAX_INT64)] | None = None
+
+
+_senders = msgspec.json.Decoder(Sender)
+
+
+def sender_of(raw: bytes) -> Sender | None:
+    """The client instance that a refused message names; None if it names none. Never raises."""
+    if not _clean(raw):
+        return None
+    try:
+        return _senders.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 Decoded = msgspec.Struct | Refusal

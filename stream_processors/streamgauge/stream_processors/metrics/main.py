@@ -15,7 +15,7 @@ from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.metrics.pricing import PriceBook
-from streamgauge.stream_processors.metrics.processor import MetricsProcessor
+from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, MetricsProcessor
 from streamgauge.stream_processors.metrics.recall import recall
 from streamgauge.stream_processors.settings import WorkerSettings, number
 from streamgauge.stream_processors.worker import WorkerSpec, run_worker
@@ -28,7 +28,7 @@ def build_spec(env: Mapping[str, str] = os.environ) -> WorkerSpec:
         texts=env.get("STREAMGAUGE_TEXTS", "") in ("1", "true"),
         label_cap=number(env, "STREAMGAUGE_LABEL_CAP", 1_000, 1, 100_000, int),
     )
-    return WorkerSpec(processor, (EVENTS,), recall)
+    return WorkerSpec(processor, (EVENTS,), recall, SLOW_TABLES)
 
 
 def run() -> None:

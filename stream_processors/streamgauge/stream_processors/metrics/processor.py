@@ -34,6 +34,7 @@ from streamgauge.stream_processors.metrics.decode import (
     Refusal,
     decode_values,
     kind_of,
+    sender_of,
 )
 from streamgauge.stream_processors.metrics.dedup import Seen
 from streamgauge.stream_processors.metrics.labels import MAP_CAP, Coded, LabelCaps
@@ -51,6 +52,7 @@ TABLE_ORDER = (
     "dead_letters",
     "ingest_log",
 )
+SLOW_TABLES = frozenset({"spend"})  # a row per user and flush would be many; no rule reads it
 TEXTS = "texts"
 HEARTBEAT = "client.stats"
 
@@ -183,6 +185,8 @@ class MetricsProcessor:
         self._delta.dead_letters.append(letter)
         if "dead_letters" in chunk.tables:
             self._delta.dead_rows.append(letter)
+        if "producers" in chunk.tables and (sender := sender_of(raw)) is not None:
+            self._producer(sender).refused(sender.seq)
 
     def cut(self, *, now_ms: int) -> MetricsCut:
         """Detach the delta. Label caps go along: build() is their only user until a reset."""

@@ -1,0 +1,50 @@
+"""Tables that are written every 10 s, not with every flush: their rows wait here. Pure.
+
+Their marker stays where the last block was, so reading resumes there and the rows of a process that
+dies are made again; the other tables drop what they have. So waiting costs memory, never a row.
+In: the rows of each flush, and its moves. Out: the rows to write now.
+Not here: when it is time (positions.py: `Move.marker_due`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from streamgauge.stream_processors.positions import Move
+
+
+class SlowTables:
+    """What waits, of one epoch."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+        self._epoch = -1
+        self._waiting: dict[str, list[pa.Table]] = {}
+
+    def due_now(
+        self, epoch: int, moves: Sequence[Move], tables: Mapping[str, pa.Table]
+    ) -> tuple[list[Move], dict[str, pa.Table]]:
+        """The moves and rows of a flush, without those that wait on, with those that waited.
+
+        What waited under another epoch is dropped: it is read again. Everything returned must land
+        or the epoch ends.
+        """
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._waiting.clear()
+        rows = dict(tables)
+        now = []
+        for move in moves:
+            if move.table in self._names:
+                waiting = self._waiting.setdefault(move.table, [])
+                if (fresh := rows.pop(move.table, None)) is not None:
+                    waiting.append(fresh)
+                if not move.marker_due:
+                    continue
+                if waiting:
+                    rows[move.table] = pa.concat_tables(waiting)
+                    waiting.clear()
+            now.append(move)
+        return now, rows

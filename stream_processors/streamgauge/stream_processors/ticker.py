@@ -1,0 +1,49 @@
+"""A writer's ticks: how far it has stored, each second and after every flush, data or not.
+
+In: watermarks of what is stored (only that: watermark.py), the ends of the partitions. Out: a
+record on `llm.ticks.v1`, lag and age for Prometheus.
+Not here: when to tick (worker.py), the clock that follows (contracts.ticks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streamgauge.contracts.clock import Clock
+from streamgauge.contracts.ticks import Tick, Writer
+from streamgauge.stream_processors import telemetry
+from streamgauge.stream_processors.kafka_io import Publisher
+from streamgauge.stream_processors.watermark import Watermarks
+
+
+class Ticker:
+    """Publishes the ticks of one process."""
+
+    def __init__(self, writer: str, instance: str, publisher: Publisher, clock: Clock) -> None:
+        self._writer = Writer(writer)
+        self._instance = instance
+        self._publisher = publisher
+        self._clock = clock
+
+    def tick(
+        self,
+        watermarks: Watermarks,
+        ends: Mapping[str, int | None],
+        *,
+        generation: int,
+        partitions: int,
+    ) -> None:
+        """Enqueue one. ends: last stable offset by key; partitions: how many the source has."""
+        progress, now_ms = watermarks.progress(ends), self._clock.now_ms()
+        self._publisher.tick(
+            Tick(
+                v=1,
+                writer=self._writer,
+                instance=self._instance,
+                generation=generation,
+                wall_ms=now_ms,
+                partitions=progress,
+                completeness=min(1.0, len(progress) / partitions) if partitions else None,
+            )
+        )
+        telemetry.show_progress(self._writer.value, progress, watermarks.oldest(), now_ms)
