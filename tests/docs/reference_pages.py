@@ -115,7 +115,8 @@ def metrics_page() -> str:
     parts += [
         "\n## Metrics of rules\n",
         "What `metric`, `bad` and `total` of a rule may name. Monotone: more data in a window "
-        "can only raise it, so it may be judged before the window is final. Quantiles are within 1 %.\n",
+        "can only raise it, so it may be judged before the window is final. "
+        "Quantiles are within 1 %.\n",
         "| name | unit | monotone | meaning |\n|---|---|---|---|",
     ]
     for name, rule_metric in sorted(METRICS.items()):
