@@ -23,19 +23,10 @@ from streamgauge.alerting.rules.model import (
     Rule,
     Threshold,
 )
+from streamgauge.storage.sqltext import quote_string
 
 FROM_MS, TO_MS, SERIES = "$FROM_MS", "$TO_MS", "$SERIES"
 REVISION = "revision = 0"
-
-
-def quote(text: str) -> str:
-    r"""A ClickHouse string literal.
-
-    >>> print(quote("it's a \\ test"))
-    'it\'s a \\ test'
-    """
-    out = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    return "'" + out.replace("\0", "\\0") + "'"
 
 
 def where_sql(where: Mapping[str, Match]) -> str:
@@ -43,11 +34,11 @@ def where_sql(where: Mapping[str, Match]) -> str:
     parts = []
     for name, match in sorted(where.items()):
         if match.one_of:
-            parts.append(f"{name} IN ({', '.join(map(quote, match.one_of))})")
+            parts.append(f"{name} IN ({', '.join(map(quote_string, match.one_of))})")
         if match.none_of:
-            parts.append(f"{name} NOT IN ({', '.join(map(quote, match.none_of))})")
+            parts.append(f"{name} NOT IN ({', '.join(map(quote_string, match.none_of))})")
         if match.regex:
-            parts.append(f"match({name}, {quote(match.regex)})")
+            parts.append(f"match({name}, {quote_string(match.regex)})")
     return " AND ".join(parts)
 
 
@@ -143,10 +134,10 @@ def fill(sql_template: str, *, labels: Mapping[str, str], start_ms: int, end_ms:
     """The template for one series and window. labels: dimensions of the series and their values."""
     dimensions = {k: v for k, v in labels.items() if k not in MAP_DIMENSIONS and k != "period"}
     new = next((v for k, v in labels.items() if k in MAP_DIMENSIONS), "")
-    series = " AND ".join(f"{k} = {quote(v)}" for k, v in sorted(dimensions.items())) or "1"
+    series = " AND ".join(f"{k} = {quote_string(v)}" for k, v in sorted(dimensions.items())) or "1"
     return (
         sql_template.replace(FROM_MS, str(start_ms))
         .replace(TO_MS, str(end_ms))
-        .replace("$NEW", quote(new))
+        .replace("$NEW", quote_string(new))
         .replace(SERIES, series)
     )

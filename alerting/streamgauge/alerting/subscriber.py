@@ -19,7 +19,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from types import TracebackType
 from typing import Any
 
 from confluent_kafka import (
@@ -187,12 +186,7 @@ class AlertSubscriber:
         """Itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
 

@@ -33,7 +33,9 @@ def free_ports(count: int, host: str = HOST) -> list[int]:
 
 
 def require_free(port: int, *, what: str, option: str, host: str = HOST) -> None:
-    """Misconfigured if the port is taken; `option` is how the user names another one."""
+    """Misconfigured if the port is none or taken; `option` is how the user names another one."""
+    if not 1 <= port <= 65535:
+        raise Misconfigured(f"port {port} for {what}: no such port", hint=f"{option} 1 to 65535")
     if not is_free(port, host):
         raise Misconfigured(
             f"port {port} for {what} is taken by another process",

@@ -34,8 +34,11 @@ class Pid:
     @classmethod
     def from_json(cls, value: object) -> Pid | None:
         """What `as_json` wrote; None for anything else."""
-        if isinstance(value, dict) and {"pid", "started_ms"} <= value.keys():
-            return cls(int(value["pid"]), int(value["started_ms"]))
+        if not isinstance(value, dict):
+            return None
+        pid, started_ms = value.get("pid"), value.get("started_ms")
+        if type(pid) is int and type(started_ms) is int and 0 < pid < 1 << 31:
+            return cls(pid, started_ms)
         return None
 
     def as_json(self) -> dict[str, int]:

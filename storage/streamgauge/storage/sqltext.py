@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+_ESCAPES = (("\\", "\\\\"), ("'", "\\'"), ("\n", "\\n"), ("\0", "\\0"))
 Kind = Literal["word", "quoted", "string", "number", "punct", "open"]
 
 _TOKEN = re.compile(
@@ -20,12 +21,12 @@ _TOKEN = re.compile(
     (?P<space>\s+|--[^\n]*|\#[!\s][^\n]*|/\*.*?\*/)
   | (?P<string>'(?:[^'\\]|\\.|'')*')
   | (?P<quoted>`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*")
-  | (?P<heredoc>\$(\w*)\$.*?\$\6\$)
+  | (?P<heredoc>\$(\w*)\$.*?\$\5\$)
   | (?P<word>[A-Za-z_][A-Za-z0-9_$]*)
   | (?P<number>[0-9][0-9A-Za-z_.]*)
   | (?P<open>['"`]|/\*)
   | (?P<punct>.)
-    """.replace(rb"\6", rb"\5"),
+    """,
     re.VERBOSE | re.DOTALL,
 )
 
@@ -180,8 +181,14 @@ def parse_insert(sql: bytes) -> Insert | None:
 
 
 def quote_string(value: str) -> str:
-    """A ClickHouse string literal."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    r"""A ClickHouse string literal, in one line.
+
+    >>> print(quote_string("it's a \\ test\n"))
+    'it\'s a \\ test\n'
+    """
+    for plain, written in _ESCAPES:
+        value = value.replace(plain, written)
+    return f"'{value}'"
 
 
 def quote_name(name: str) -> str:

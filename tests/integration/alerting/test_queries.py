@@ -14,11 +14,12 @@ from streamgauge.alerting.conditions import dimensions_of
 from streamgauge.alerting.evaluate import evaluate
 from streamgauge.alerting.metrics import METRICS
 from streamgauge.alerting.policy import policy_of
-from streamgauge.alerting.query import fill, quote
+from streamgauge.alerting.query import fill
 from streamgauge.alerting.rules.loader import load
 from streamgauge.alerting.rules.model import Rule, Threshold
 from streamgauge.storage.client import StoreClient, connect
 from streamgauge.storage.settings import StoreSettings
+from streamgauge.storage.sqltext import quote_string
 from tests.support.alerting import LABELS, Cells, traffic
 
 pytestmark = pytest.mark.clickhouse
@@ -36,7 +37,7 @@ def store_cells(client: StoreClient, cells: Cells) -> None:
     values = []
     for (resolution, key), slots in cells.rows.items():
         for t, cell in slots.items():
-            labels = ", ".join(map(quote, key))
+            labels = ", ".join(map(quote_string, key))
             sums = ", ".join(str(cell.get(n, 0)) for n in numbers)
             counts = ", ".join(_map(cell.get(m, {}), k) for m, k in zip(maps, kinds, strict=True))
             values.append(
@@ -52,7 +53,9 @@ def store_cells(client: StoreClient, cells: Cells) -> None:
 
 
 def _map(counts: dict[Any, int], kind: str) -> str:
-    pairs = ", ".join(f"{quote(k) if kind == 'String' else k}, {v}" for k, v in counts.items())
+    pairs = ", ".join(
+        f"{quote_string(k) if kind == 'String' else k}, {v}" for k, v in counts.items()
+    )
     return f"map({pairs})::Map({kind}, UInt64)"
 
 

@@ -3,6 +3,7 @@
 In: a YAML file, or a folder of them. Out: a `RuleSet`, or the `Problem`s that stop it. A file holds
 `rules:`, a list of mappings, and nothing else. Equal names, keys written twice and unknown fields
 are refused. `check` never raises for what it reads; `load` raises Misconfigured with all problems.
+A file is at most MAX_BYTES long and, its anchors expanded, MAX_NODES large.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ from streamgauge.alerting.rules.model import (
 from streamgauge.contracts.errors import Misconfigured
 
 DEFAULT_PACK = Path(__file__).resolve().parent.parent / "pack" / "default.yml"
+MAX_BYTES = 1_000_000
+MAX_NODES = 100_000
+MAX_DEPTH = 50
+MAX_SEEN = 200
+"""Most characters of a wrong value that a complaint repeats."""
 _BY_KIND: dict[str, TypeAdapter[Any]] = {
     kind: TypeAdapter(model)
     for kind, model in zip(KINDS, (Threshold, Ratio, Change, Absence, Novelty, Budget), strict=True)
@@ -154,19 +160,82 @@ class _Item:
         path = (where,) if isinstance(where, str) else tuple(where)
         field = ".".join(str(p) for p in path if not str(p).startswith("function-"))
         return Problem(
-            self.file, self.line(path), str(self.value.get("name", "")),
+            self.file, self.line(path), _short(self.value.get("name", "")),
             f"{field}: {message}" if field else message,
         )  # fmt: skip
 
 
+def _compose(file: Path) -> yaml.Node | None:
+    """The file's YAML, not yet built into values; raises _Refused."""
+    with file.open("rb") as source:  # bounded: it may be a device
+        raw = source.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise _Refused(1, f"is longer than {MAX_BYTES:,} bytes")
+    try:
+        root: yaml.Node | None = yaml.compose(raw.decode(), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError as e:
+        raise _Refused(1, f"is not UTF-8: {e}") from e
+    except yaml.YAMLError as e:
+        raise _not_yaml(e) from e
+    except RecursionError:
+        raise _Refused(1, "is nested too deeply") from None
+    if root is not None:
+        _weigh(root, {}, 0)
+    return root
+
+
+class _Refused(Exception):
+    """What the file holds cannot be a rule file, whatever its rules say."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def _not_yaml(error: yaml.YAMLError) -> _Refused:
+    mark = getattr(error, "problem_mark", None)
+    words = getattr(error, "problem", None) or " ".join(str(error).split())
+    return _Refused(1 if mark is None else mark.line + 1, f"is not YAML: {words}")
+
+
+def _weigh(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """Nodes under this one with all anchors expanded; refuses bombs, loops and deep nests."""
+    line = node.start_mark.line + 1
+    if depth > MAX_DEPTH:
+        raise _Refused(line, "is nested too deeply, or an anchor contains itself")
+    if id(node) in known:
+        return known[id(node)]
+    parts: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Refused(key.start_mark.line + 1, "a key must be a plain word")
+            parts += [key, value]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = node.value
+    weight = 1 + sum(_weigh(part, known, depth + 1) for part in parts)
+    if weight > MAX_NODES:
+        raise _Refused(line, f"its anchors expand to more than {MAX_NODES:,} values")
+    known[id(node)] = weight
+    return weight
+
+
+def _value(node: yaml.MappingNode) -> dict[str, Any]:
+    """The mapping as Python values."""
+    try:
+        built: dict[str, Any] = yaml.SafeLoader("").construct_document(node)
+    except yaml.YAMLError as e:
+        raise _not_yaml(e) from e
+    except (ValueError, OverflowError) as e:  # 2026-02-30, or an integer of 5,000 digits
+        raise _Refused(node.start_mark.line + 1, f"a value cannot be read: {e}") from e
+    return built
+
+
 def _items(file: Path) -> tuple[list[_Item], list[Problem]]:
     try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except UnicodeDecodeError as e:
-        return [], [Problem(str(file), 1, "", f"is not UTF-8: {e}")]
-    except yaml.MarkedYAMLError as e:
-        line = e.problem_mark.line + 1 if e.problem_mark else 1
-        return [], [Problem(str(file), line, "", f"is not YAML: {e.problem}")]
+        root = _compose(file)
+    except _Refused as e:
+        return [], [Problem(str(file), e.line, "", str(e))]
     if root is None:
         return [], [Problem(str(file), 1, "", 'is empty; write "rules:" and a list')]
     problems = [Problem(str(file), line, "", text) for line, text in _twice(root)]
@@ -187,8 +256,10 @@ def _items(file: Path) -> tuple[list[_Item], list[Problem]]:
             continue
         for node in value.value:
             if isinstance(node, yaml.MappingNode):
-                plain = yaml.SafeLoader("").construct_document(node)
-                items.append(_Item(str(file), node, plain))
+                try:
+                    items.append(_Item(str(file), node, _value(node)))
+                except _Refused as e:
+                    problems.append(Problem(str(file), e.line, "", str(e)))
             else:
                 problems.append(
                     Problem(
@@ -217,8 +288,8 @@ def _twice(node: yaml.Node) -> list[tuple[int, str]]:
 
 def _rule(item: _Item) -> tuple[Rule | None, list[Problem]]:
     kind = item.value.get("kind")
-    if kind not in _BY_KIND:
-        told = "is missing" if kind is None else f'"{kind}" is unknown'
+    if not isinstance(kind, str) or kind not in _BY_KIND:
+        told = "is missing" if kind is None else f'"{_short(kind)}" is unknown'
         return None, [item.problem("kind", f"{told}; known: {', '.join(KINDS)}")]
     try:
         rule: Rule = _BY_KIND[kind].validate_python(item.value)
@@ -237,5 +308,10 @@ def _told(item: _Item, error: dict[str, Any], kind: str) -> Problem:
     if error["type"] == "missing":
         return item.problem(where, "is missing")
     message = error["msg"].removeprefix("Value error, ")
-    seen = "" if error["type"] == "value_error" else f", got {error['input']!r}"
-    return item.problem(where, f"{message}{seen}")
+    seen = "" if error["type"] == "value_error" else f", got {_short(repr(error['input']))}"
+    return item.problem(where, f"{_short(message, 2 * MAX_SEEN)}{seen}")
+
+
+def _short(value: object, most: int = MAX_SEEN) -> str:
+    text = str(value)
+    return text if len(text) <= most else text[:most] + " ..."

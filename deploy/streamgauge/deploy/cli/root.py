@@ -84,6 +84,9 @@ def run(args: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as done:
         return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(f"{error.format_message()}\n")  # the help itself, as it is laid out
+        return 2
     except click.UsageError as error:
         where = f"see `{error.ctx.command_path} --help`" if error.ctx else ""
         return _complain(error.format_message().rstrip("."), where, 2, debug=debug)

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from streamgauge.deploy.cli.base import answer, command, find_context, home_option, say, table
+from streamgauge.deploy.cli.base import (
+    answer,
+    answer_json,
+    command,
+    find_context,
+    home_option,
+    say,
+    table,
+)
 
 
 @command(
@@ -30,12 +38,17 @@ def sql(
     from streamgauge.contracts.errors import Misconfigured
     from streamgauge.deploy import sql as asking
 
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude each other", click.get_current_context())
+    if examples and as_csv:
+        raise click.UsageError("--examples has no CSV", click.get_current_context())
+    if examples and as_json:
+        answer_json([{"question": e.question, "sql": e.sql} for e in asking.examples()])
+        return
     if examples:
         for example in asking.examples():
             answer(f"-- {example.question}\n{example.sql};\n")
         return
-    if as_csv and as_json:
-        raise click.UsageError("--csv and --json exclude each other", click.get_current_context())
     text = statement
     if text is None:
         if sys.stdin.isatty():

@@ -45,6 +45,10 @@ def prepare_home(
     Raises Misconfigured if the folder is of a newer version, or holds what is not ours.
     """
     stamp = home / "layout.json"
+    if home.exists() and not home.is_dir():
+        raise Misconfigured(
+            f"data folder {home} is no folder", hint="name another one with --home or STREAMGAUGE_HOME"
+        )
     if not home.exists() or not any(home.iterdir()):
         _create(home)
         write_atomic(stamp, json.dumps({"layout": layout}) + "\n")

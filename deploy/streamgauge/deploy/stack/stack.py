@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 from urllib.parse import urlsplit
 
 from streamgauge.contracts.clock import Clock, SystemClock
@@ -42,9 +42,6 @@ from streamgauge.deploy.stack.supervised import Supervised
 from streamgauge.deploy.stack.ticking import wait_ticking
 from streamgauge.deploy.topics import create_topics, require_broker
 from streamgauge.storage.settings import ENV_URL, StoreSettings
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 WORKER_GRACE_S = 15.0
 STORE_GRACE_S = 20.0
@@ -327,12 +324,7 @@ class Stack:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop, whatever happened."""
         self.stop()
 

@@ -91,14 +91,25 @@ def read_state(home: Path) -> StackState | None:
         return None
     if not isinstance(raw, dict):
         return None
-    known = {f.name for f in fields(StackState)}
-    child = {f.name for f in fields(ProcessState)}
-    processes = {
-        name: ProcessState(**{k: v for k, v in value.items() if k in child})
-        for name, value in dict(raw.get("processes") or {}).items()
-    }
-    plain = {k: v for k, v in raw.items() if k in known and k != "processes"}
-    return StackState(**plain, processes=processes)
+    processes = {}
+    children = raw.pop("processes", None)
+    for name, value in children.items() if isinstance(children, dict) else ():
+        if isinstance(value, dict):
+            processes[name] = ProcessState(**{**_fitting(ProcessState(name), value), "name": name})
+    return StackState(**_fitting(StackState(), raw), processes=processes)
+
+
+def _fitting(model: StackState | ProcessState, raw: dict[str, Any]) -> dict[str, Any]:
+    """The values whose field exists and has their type; a pid is checked where it is used."""
+    found = {}
+    for each in fields(model):
+        value, default = raw.get(each.name), getattr(model, each.name)
+        if isinstance(value, float if type(default) is float else type(default)) or (
+            (default is None and isinstance(value, dict))
+            or (type(default) is float and type(value) is int)
+        ):
+            found[each.name] = value
+    return found
 
 
 def running_state(home: Path) -> StackState | None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from streamgauge.contracts.clock import Clock
-from streamgauge.contracts.errors import StreamgaugeError
+from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack.plan import backoff_s
 from streamgauge.deploy.stack.services import Service
@@ -88,7 +88,8 @@ class Supervised:
             began = self._clock.monotonic()
             try:
                 self.service.start()
-            except StreamgaugeError as error:
+            except Exception as raised:  # noqa: BLE001  # a full disk, say: tried again, not given up
+                error = self._as_error(raised)
                 if not self._first_start_done.is_set():
                     self.first_error = error
                     self._show("down", error.message)
@@ -112,6 +113,13 @@ class Supervised:
             self.state.restarts += 1
             self._stopping.wait(backoff_s(failures))
 
+    def _as_error(self, raised: Exception) -> StreamgaugeError:
+        if isinstance(raised, StreamgaugeError):
+            return raised
+        log.error("start_failed", extra={"service": self.service.name}, exc_info=raised)
+        words = f"{self.service.name} cannot be started: {raised or type(raised).__name__}"
+        return Misconfigured(words) if isinstance(raised, OSError) else StreamgaugeError(words)
+
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_S):
             if self.service.exit_code is not None:
@@ -131,4 +139,7 @@ class Supervised:
         self.state.since_ms = self._clock.now_ms()
         if note or state == "down":
             self.state.note = note
-        self._on_change()
+        try:
+            self._on_change()
+        except OSError as error:  # the disk is full: what runs goes on running
+            log.error("state_not_written", extra={"why": str(error)})
