@@ -34,7 +34,9 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted((DOCS / "how-to").glob("*.md"))
 BLOCK = re.compile(r"<!-- run: (?P<name>[\w-]+) -->\n```\w+\n(?P<code>.*?)```", re.DOTALL)
 SQL = re.compile(r'^streamgauge sql "([^"]+)"$', re.MULTILINE)
-needs_kcat = pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
+needs_kcat = pytest.mark.skipif(
+    shutil.which("kcat") is None, reason="kcat is not installed: apt-get install kcat"
+)
 
 
 def all_blocks() -> dict[str, str]:
