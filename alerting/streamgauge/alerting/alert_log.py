@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from streamgauge.contracts.alerts import CE_TYPE, Alert
 from streamgauge.contracts.cloudevents import CloudEvent, Headers
-from streamgauge.contracts.records import parse_record, to_json_bytes
+from streamgauge.contracts.records import parse_record, rfc3339, to_json_bytes
 
 CE_SOURCE = "/streamgauge/alerting"
 SCHEMA = "urn:streamgauge:schema:v1:alert"
@@ -30,7 +30,7 @@ def to_record(alert: Alert) -> tuple[bytes, Headers]:
         id=alert.id,
         source=CE_SOURCE,
         type=CE_TYPE,
-        time=alert.updated_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        time=rfc3339(alert.updated_at),
         subject=alert.rule,
         partitionkey=alert.fingerprint,
         dataschema=SCHEMA,

@@ -18,7 +18,7 @@ from streamgauge.contracts.alerts import Alert, AlertStatus, Severity
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
-from streamgauge.contracts.records import to_json_bytes
+from streamgauge.contracts.records import to_json_bytes, to_ms
 from streamgauge.contracts.topics import ALERT_EVALS
 
 
@@ -43,7 +43,7 @@ def fire_test(
                             _record(now + 1, level, labels or {}, breach=False)])  # fmt: skip
         got: list[Alert] = []
         for alert in subscriber.iter(timeout=timeout_s):
-            if alert.starts_at is not None and round(alert.starts_at.timestamp() * 1000) == now:
+            if alert.starts_at is not None and to_ms(alert.starts_at) == now:
                 got.append(alert)
                 if alert.status is AlertStatus.RESOLVED:
                     return got

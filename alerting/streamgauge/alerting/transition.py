@@ -30,7 +30,6 @@ FLAPS = 4
 FLAP_SPAN_MS = 30 * 60_000
 FLAP_SPAN_IN_FOR = 6
 FIRES = "recent_fires_ms"
-_OPENING = (Transition.PENDING, Transition.FIRED, Transition.NODATA)
 
 
 @dataclass(frozen=True, slots=True)

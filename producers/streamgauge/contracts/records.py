@@ -58,14 +58,15 @@ def _to_utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _rfc3339(instant: datetime) -> str:
+def rfc3339(instant: datetime) -> str:
+    """A UTC moment as the wire has it: `2026-01-31T12:00:00.000Z`."""
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 Instant = Annotated[
     AwareDatetime,
     AfterValidator(_to_utc),
-    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
 ]
 """A moment: aware UTC datetime in code, `2026-01-31T12:00:00.000Z` on the wire."""
 

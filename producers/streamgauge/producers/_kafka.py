@@ -51,8 +51,6 @@ _REASON: Final[dict[int, Drop]] = {
     KafkaError.INVALID_RECORD: Drop.REFUSED,
 }
 
-_SYSLOG_LEVEL: Final = (50, 50, 50, 40, 30, 20, 20, 10)
-
 
 class RateLimitedLog:
     """librdkafka's log lines to Python's logging: per kind of line at most one a minute."""

@@ -57,15 +57,15 @@ def _scalar(value: object) -> object:
             return Cut(text[: PRECUT_CHARS // 2], text[-PRECUT_CHARS // 2 :], len(text))
         return text
     if kind is int:
-        return value if MIN_INT64 <= value <= MAX_INT64 else UNFIT  # type: ignore[operator]
+        return value if MIN_INT64 <= value <= MAX_INT64 else UNFIT  # type: ignore[operator]  # an int
     if kind in _PLAIN:
         return value
     if issubclass(kind, str):
         return _scalar(str.__str__(value))
     if issubclass(kind, int):
-        return _scalar(int.__int__(value))  # type: ignore[arg-type]
+        return _scalar(int.__int__(value))  # type: ignore[arg-type]  # a subclass of int
     if issubclass(kind, float):
-        return float.__float__(value)  # type: ignore[arg-type]
+        return float.__float__(value)  # type: ignore[arg-type]  # a subclass of float
     return _foreign(value, kind)
 
 
@@ -96,7 +96,7 @@ def freeze(value: object) -> object:
     kind = type(value)
     try:
         if issubclass(kind, dict):
-            return _flat_map(value)  # type: ignore[arg-type]
+            return _flat_map(value)  # type: ignore[arg-type]  # a subclass of dict
         if issubclass(kind, (list, tuple)):
             base: Any = list if issubclass(kind, list) else tuple
             return tuple(

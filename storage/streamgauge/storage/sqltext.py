@@ -52,7 +52,7 @@ def tokens(sql: bytes, start: int = 0) -> Iterator[Token]:
             continue
         if kind == "heredoc":
             kind = "string"
-        yield Token(kind, match.start(), match.end(), match.group())  # type: ignore[arg-type]
+        yield Token(kind, match.start(), match.end(), match.group())  # type: ignore[arg-type]  # a group of _TOKEN
 
 
 def identifier(token: Token) -> str:

@@ -34,7 +34,7 @@ class _WithExample:
                 for line in self.example.splitlines():
                     formatter.write(f"  {line}\n")
             formatter.write("\n")
-        super().format_help(ctx, formatter)  # type: ignore[misc]
+        super().format_help(ctx, formatter)  # type: ignore[misc]  # a mixin of click.Command
 
 
 class ExampleCommand(_WithExample, click.Command):

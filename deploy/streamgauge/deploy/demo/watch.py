@@ -16,6 +16,7 @@ from streamgauge.contracts import topics
 from streamgauge.contracts.alerts import Alert, Transition
 from streamgauge.contracts.evaluations import EvaluationRecord
 from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.contracts.records import to_ms
 from streamgauge.deploy.demo.verdict import Episode
 
 NO_APP = ""
@@ -28,7 +29,7 @@ def episode_of(alert: Alert) -> Episode:
         rule=alert.rule,
         app=alert.labels.get("app", NO_APP),
         severity=str(alert.severity),
-        fired_ms=round((alert.fired_at or alert.updated_at).timestamp() * 1000),
+        fired_ms=to_ms(alert.fired_at or alert.updated_at),
         episode=alert.episode,
     )
 

@@ -261,7 +261,7 @@ class Server:
             tail = wire.mid_stream_error(tag, error.text)
             await self._write(response, found[1].compress(tail) if found else tail)
         finally:
-            await self._in(self._aside, lambda: blocks.close())  # type: ignore[attr-defined]
+            await self._in(self._aside, lambda: blocks.close())  # type: ignore[attr-defined]  # a generator
         if found:
             await self._write(response, found[1].flush())
         await response.write_eof()

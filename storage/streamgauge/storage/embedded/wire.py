@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import lz4.frame  # type: ignore[import-untyped]
+import lz4.frame  # type: ignore[import-untyped]  # lz4 ships no types
 
 from streamgauge.storage.embedded.errors import (
     BAD_ARGUMENTS,
