@@ -32,11 +32,12 @@ class TopicSpec:
         return prefix + self.name
 
 
-def _delete(days: int) -> dict[str, str]:
+def _delete(days: int, **more: str) -> dict[str, str]:
     return {
         "cleanup.policy": "delete",
         "retention.ms": str(days * DAY_MS),
         "message.timestamp.type": "LogAppendTime",
+        **{name.replace("_", "."): value for name, value in more.items()},
     }
 
 
@@ -50,7 +51,11 @@ def _compact(uncompacted_days: int = 7) -> dict[str, str]:
 
 
 EVENTS = TopicSpec(
-    "events.v1", "producer_id:seq//1024", "LLM events, one per message", None, _delete(7)
+    "events.v1",
+    "producer_id:seq//1024",
+    "LLM events, one per message",
+    None,
+    _delete(7, max_message_bytes=str(4 * 2**20)),
 )
 TICKS = TopicSpec("ticks.v1", "writer", "Watermarks and offsets of the writers", 1, _delete(1))
 ALERT_EVALS = TopicSpec(
@@ -66,7 +71,13 @@ ALERT_NOTIFICATIONS = TopicSpec(
     "alert-notifications.v1", "receiver|group", "Notifier log", None, _compact()
 )
 DIRECTIVES = TopicSpec("directives.v1", "scope", "Desired state for apps", None, _compact())
-DEAD_LETTERS = TopicSpec("deadletters.v1", "source", "Refused input, raw bytes", None, _delete(14))
+DEAD_LETTERS = TopicSpec(
+    "deadletters.v1",
+    "source",
+    "Refused input, raw bytes",
+    None,
+    _delete(14, max_message_bytes=str(5 * 2**20)),
+)
 
 REGISTRY: tuple[TopicSpec, ...] = (
     EVENTS,

@@ -79,7 +79,10 @@ class Retention:
                     f"{name!r} is no data class", hint=f"there are {', '.join(DEFAULT_DAYS)}"
                 )
             if not 1 <= days <= MAX_DAYS:
-                raise Misconfigured(f"keep {name} for {days} days: expected 1 to {MAX_DAYS}")
+                raise Misconfigured(
+                    f"keep {name} for {days} days: expected 1 to {MAX_DAYS}",
+                    hint=f"set {ENV_PREFIX}{name.upper()}_DAYS",
+                )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Retention:

@@ -14,7 +14,7 @@ from streamgauge.deploy.paths import home_folder
 from streamgauge.deploy.stack.plan import WORKERS, worker_exists
 
 
-@command(example="streamgauge run metrics\nSTREAMGAUGE_METRICS_PORT=9101 streamgauge run alerts")
+@command(example="streamgauge run metrics\nSTREAMGAUGE_METRICS_PORT=9101 streamgauge run scores")
 @click.argument("process", type=click.Choice([*WORKERS, "store"]))
 @home_option
 @click.option("--port", default=0, help="Of the store (default: a free one).")

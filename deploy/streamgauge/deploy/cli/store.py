@@ -20,11 +20,18 @@ def store() -> None:
 @click.option("--dry-run", is_flag=True, help="Print what would be run.")
 @click.option("--heavy", is_flag=True, help="Also those that rewrite data and take long.")
 def _migrate(home: Path | None, cluster: str | None, *, dry_run: bool, heavy: bool) -> None:
-    """Apply the migrations that the store does not have yet."""
+    """Apply the migrations that the store does not have yet, and the retention that is set."""
+    from streamgauge.storage.client import connect
     from streamgauge.storage.migrate import migrate
+    from streamgauge.storage.retention import Retention, apply_retention
 
+    retention = Retention.from_env()
     settings = find_context(home).store()
     applied = migrate(settings, cluster=cluster, dry_run=dry_run, heavy=heavy)
+    if not dry_run:
+        with connect(settings) as client:
+            for table in apply_retention(client, retention, cluster=cluster):
+                say(f"retention of {table} changed")
     for one in applied:
         if dry_run:
             answer(f"-- {one.version:04} {one.name}, statement {one.statement}\n{one.sql};\n")

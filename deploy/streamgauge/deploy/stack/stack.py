@@ -227,9 +227,13 @@ class Stack:
         return port if port and is_free(port) else 0
 
     def _migrate(self) -> None:
+        from streamgauge.storage.client import connect
         from streamgauge.storage.migrate import migrate
+        from streamgauge.storage.retention import Retention, apply_retention
 
         applied = migrate(self.store)
+        with connect(self.store) as client:
+            apply_retention(client, Retention.from_env(self._environ))
         self._say(f"store at {self.store.url}, {len(applied)} migration statements run")
 
     def _can_start(self, name: str) -> bool:

@@ -242,7 +242,10 @@ def _load(
 
 
 def _key_of(value: bytes) -> tuple[str | None, str]:
-    """(message key by the contract or None, what is wrong with the line or "")."""
+    """(message key or None, what is wrong with the line or "").
+
+    The key is the contract's, else the event's id: one sent again meets its twin in one partition.
+    """
     try:
         event = json.loads(value)
     except (ValueError, RecursionError) as e:
@@ -252,7 +255,8 @@ def _key_of(value: bytes) -> tuple[str | None, str]:
     producer, seq = event.get("producer_id"), event.get("seq")
     if isinstance(producer, str) and isinstance(seq, int):
         return f"{producer}:{seq // KEY_SPAN}", ""
-    return None, ""
+    own_id = event.get("id")
+    return (own_id if isinstance(own_id, str) else None), ""
 
 
 def known_sources() -> Sequence[str]:
