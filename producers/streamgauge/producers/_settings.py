@@ -187,6 +187,8 @@ def resolve(options: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> 
             hint=f"it has {', '.join(sorted(ClientOptions.__annotations__))}",
         )
     read = _Reader(options, env)
+    if options.get("enabled") is False:  # off by name: a word in the environment cannot refuse it
+        return ClientSettings(enabled=False)
     if read.get("", "STREAMGAUGE_DISABLED", False, _flag):
         return ClientSettings(enabled=False)
     if not read.get("enabled", "STREAMGAUGE_ENABLED", True, _flag):

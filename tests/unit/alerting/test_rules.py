@@ -17,6 +17,13 @@ GOOD = {
 }  # fmt: skip
 
 
+BOMB = "rules:\n" + "".join(
+    f"  - &{name} [{', '.join(['*' + before if before else 'x'] * 10)}]\n"
+    for before, name in zip(["", *"abcdefgh"], "abcdefghi", strict=True)
+)
+"""A thousand million values in nine lines."""
+
+
 def write(folder: Path, **fields: str) -> Path:
     """A file with one rule; the field `f` stands on line 2 + its index."""
     path = folder / "r.yml"
@@ -108,6 +115,17 @@ def test_bad_rule_is_refused_at_its_line(
         ("rules:\n  - {name: A, name: B}\n", 2, "written twice"),
         ("rules:\n  - just text\n", 2, "a mapping of fields"),
         ("rules:\n  - name: A\n   kind: x\n", 3, "is not YAML"),
+        ("rules: \x07\n", 1, "is not YAML"),
+        ("rules:\n  - {name: A, kind: !!python/name:os.system x}\n", 2, "is not YAML"),
+        ("rules:\n  - {name: A, <<: 5}\n", 2, "is not YAML"),
+        ("rules:\n  - {name: A, [a]: 5}\n", 2, "a key must be a plain word"),
+        ("rules:\n  - {name: A, kind: [ratio]}\n", 2, "is unknown"),
+        ("rules:\n  - {name: A, kind: 2026-02-30}\n", 2, "cannot be read"),
+        ("rules:\n  - {name: A, value: %s}\n" % ("9" * 6000), 2, "cannot be read"),
+        ("rules: " + "[" * 5000 + "]" * 5000, 1, "nested too deeply"),
+        ("rules: &r\n  - {name: A, kind: ratio, x: *r}\n", 2, "anchor contains itself"),
+        (BOMB, 6, "expand to more than"),
+        ("#" * 1_100_000, 1, "is longer than 1,000,000 bytes"),
     ],
 )
 def test_bad_file_is_refused_at_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:

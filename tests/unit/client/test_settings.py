@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -112,3 +115,14 @@ def test_a_client_that_is_off_does_nothing_at_all() -> None:
         "",
     )
     assert (client.flush(), client.close(), client.stats().enabled) == (0, 0, False)
+
+
+def test_nonsense_in_the_off_switch_lets_the_package_be_imported() -> None:
+    assert not resolve({"enabled": False}, {"STREAMGAUGE_DISABLED": "maybe"}).enabled
+    done = subprocess.run(
+        [sys.executable, "-c", "from streamgauge.producers import log; log(model='m')"],
+        env={**os.environ, "STREAMGAUGE_DISABLED": "maybe", "STREAMGAUGE_ENABLED": "no idea"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

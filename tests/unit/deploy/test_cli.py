@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.cli import main
 from streamgauge.deploy.cli.base import table
 from streamgauge.deploy.cli.root import COMMANDS
-from streamgauge.deploy.ports import free_ports
+from streamgauge.deploy.ports import free_ports, require_free
 from streamgauge.deploy.sql.examples import examples
 
 
@@ -53,7 +54,8 @@ def test_help_lists_every_command_and_loads_none(capsys: pytest.CaptureFixture[s
     for name in COMMANDS:
         assert f"\n  {name}" in out
     script = (
-        "import sys; from streamgauge.deploy.cli import main; main(['--help'])\n"
+        "import sys; from streamgauge.contracts.errors import Misconfigured
+from streamgauge.deploy.cli import main; main(['--help'])\n"
         "bad = {'pydantic', 'confluent_kafka', 'faust', 'numpy', 'pyarrow', 'chdb', 'scipy'}\n"
         "sys.exit(str(bad & set(sys.modules)) if bad & set(sys.modules) else 0)"
     )
@@ -181,6 +183,29 @@ def test_status_and_doctor_work_before_anything_was_started(
 def test_examples_are_statements_by_question(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sql", "--examples"]) == 0
     assert capsys.readouterr().out.count("SELECT") >= len(examples()) >= 9
+    assert main(["sql", "--examples", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["sql"] for each in found] == [each.sql for each in examples()]
+    assert main(["sql", "--examples", "--csv"]) == 2
+    one_line_error(capsys)
+
+
+def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["alerts"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Example:\n  streamgauge alerts")
+    assert "\nCommands:\n" in err
+
+
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_that_cannot_be_is_one_clear_line(
+    port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["up", "--kafka-port", port], ["up", "--store-port", port]):
+        assert main(arguments) == 2
+        assert f"-port {port}" in one_line_error(capsys)
+    with pytest.raises(Misconfigured, match="no such port"):
+        require_free(int(port), what="Kafka", option="--port")
 
 
 def test_an_empty_statement_and_two_formats_are_wrong_usage(
@@ -213,7 +238,8 @@ def test_a_gone_reader_is_no_error() -> None:
 def test_without_the_server_packages_one_line_says_what_to_install() -> None:
     script = (
         "import sys; sys.modules['click'] = None\n"
-        "from streamgauge.deploy.cli import main; sys.exit(main(['status']))"
+        "from streamgauge.contracts.errors import Misconfigured
+from streamgauge.deploy.cli import main; sys.exit(main(['status']))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 2

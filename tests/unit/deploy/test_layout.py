@@ -72,6 +72,12 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(Misconfigured, match="is no folder"):
+        prepare_home(tmp_path / "file")
+
+
 def test_an_unreadable_stamp_is_one_clear_line(tmp_path: Path) -> None:
     prepare_home(tmp_path)
     (tmp_path / "layout.json").write_text("{")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.paths import write_atomic
 from streamgauge.deploy.processes import Pid
+from streamgauge.deploy.stack.detached import stop_detached
 from streamgauge.deploy.stack.logs import cap_log, folder_bytes, last_line
 from streamgauge.deploy.stack.plan import (
     WORKERS,
@@ -30,6 +33,7 @@ from streamgauge.deploy.stack.state import (
     running_state,
     write_state,
 )
+from streamgauge.deploy.stack.supervised import Supervised
 
 
 def test_the_configuration_survives_the_way_to_the_supervisor() -> None:
@@ -86,6 +90,80 @@ def test_state_is_read_back_and_newer_fields_are_ignored(tmp_path: Path) -> None
     assert read_state(tmp_path) == state
     (tmp_path / "stack.json").write_text("{ half")
     assert read_state(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "5", "[]", "\0", '"x"', "{}", '{"processes": 5}', '{"processes": ["kafka"]}',
+        '{"processes": {"kafka": null, "store": {"pid": "one"}}}',
+        '{"state": "up", "supervisor": {"pid": "one", "started_ms": null}}',
+        '{"state": "up", "supervisor": {"pid": -1, "started_ms": 1e99}, "bootstrap": 5}',
+    ],
+)  # fmt: skip
+def test_garbage_in_stack_json_is_no_stack(tmp_path: Path, garbage: str) -> None:
+    (tmp_path / "stack.json").write_text(garbage)
+    assert running_state(tmp_path) is None
+    state = read_state(tmp_path) or StackState()
+    assert all(process.identity is None for process in state.processes.values())
+    assert isinstance(state.bootstrap, str)
+    assert stop_detached(tmp_path, progress=lambda _line: None) == []
+
+
+class BrokenDisk:
+    """A service that cannot be started while the disk is full, then can."""
+
+    name, log = "metrics", Path("metrics.log")
+    pid: int | None = None
+    exit_code: int | None = None
+
+    def __init__(self, fails: int) -> None:
+        self.fails = fails
+
+    def start(self) -> None:
+        self.fails -= 1
+        if self.fails >= 0:
+            raise OSError(28, "No space left on device")
+        self.exit_code = None
+
+    def last_words(self) -> str:
+        return ""
+
+    def stop(self, grace_s: float) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+    def cap_logs(self) -> None:
+        pass
+
+
+def full_disk() -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_at_the_first_start_is_an_error_and_no_hang() -> None:
+    process = Supervised(BrokenDisk(1), clock=SystemClock(), on_change=full_disk)
+    process.launch()
+    with pytest.raises(Misconfigured, match=r"metrics cannot be started.*No space left"):
+        process.wait_first_start()
+
+
+def test_a_service_comes_back_after_the_disk_was_full() -> None:
+    service = BrokenDisk(0)
+    process = Supervised(service, clock=SystemClock(), on_change=full_disk)
+    process.launch()
+    process.wait_first_start()
+    service.fails = 2
+    service.exit_code = 1  # it died
+    deadline = time.monotonic() + 20
+    while service.fails >= 0:
+        assert time.monotonic() < deadline, "it was given up"
+        time.sleep(0.05)
+    assert process.wait_up(10)
+    assert process.state.state == "up"
+    process.stop(1)
 
 
 def test_a_stack_whose_supervisor_is_gone_does_not_run(tmp_path: Path) -> None:

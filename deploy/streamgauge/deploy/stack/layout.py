@@ -47,7 +47,8 @@ def prepare_home(
     stamp = home / "layout.json"
     if home.exists() and not home.is_dir():
         raise Misconfigured(
-            f"data folder {home} is no folder", hint="name another one with --home or STREAMGAUGE_HOME"
+            f"data folder {home} is no folder",
+            hint="name another one with --home or STREAMGAUGE_HOME",
         )
     if not home.exists() or not any(home.iterdir()):
         _create(home)

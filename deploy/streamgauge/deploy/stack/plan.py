@@ -70,6 +70,9 @@ class StackConfig:
             raise Misconfigured(f"lateness {self.lateness_s} s", hint="0 to 3600 seconds")
         if not 1 <= self.partitions <= 1024:
             raise Misconfigured(f"{self.partitions} partitions", hint="1 to 1024")
+        for option, port in (("--kafka-port", self.kafka_port), ("--store-port", self.store_port)):
+            if not 0 <= port <= 65535:
+                raise Misconfigured(f"{option} {port}", hint="1 to 65535, or 0 for a free one")
 
     def to_json(self) -> dict[str, object]:
         """For the command line of the detached process; holds no secret."""

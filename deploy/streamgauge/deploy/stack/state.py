@@ -104,10 +104,8 @@ def _fitting(model: StackState | ProcessState, raw: dict[str, Any]) -> dict[str,
     found = {}
     for each in fields(model):
         value, default = raw.get(each.name), getattr(model, each.name)
-        if isinstance(value, float if type(default) is float else type(default)) or (
-            (default is None and isinstance(value, dict))
-            or (type(default) is float and type(value) is int)
-        ):
+        kinds: dict[type, type | tuple[type, ...]] = {type(None): dict, float: (int, float)}
+        if isinstance(value, kinds.get(type(default), type(default))):
             found[each.name] = value
     return found
 
