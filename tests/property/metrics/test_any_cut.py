@@ -23,8 +23,9 @@ from streamgauge.stream_processors.chunks import Chunk
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS
 from streamgauge.stream_processors.metrics.dedup import Seen
 from streamgauge.stream_processors.metrics.pricing import PriceBook
-from streamgauge.stream_processors.metrics.processor import Memory, MetricsProcessor
+from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, Memory, MetricsProcessor
 from streamgauge.stream_processors.positions import Positions
+from streamgauge.stream_processors.slow_tables import SlowTables
 
 BOOK = PriceBook()
 SRC = "llm.events.v1@abcdefgh"
@@ -61,7 +62,16 @@ requests = st.fixed_dictionaries(
         "retries": st.integers(0, 5),
     },
 )
-bad = st.sampled_from([b"{", b"", b'{"v":2}', b"null", b'{"v":1,"id":"x"}'])
+bad = st.sampled_from(
+    [
+        b"{",
+        b"",
+        b'{"v":2}',
+        b"null",
+        b'{"v":1,"id":"x"}',
+        b'{"v":2,"app":"a","producer_id":"p","seq":99}',
+    ]
+)
 
 
 @st.composite
@@ -113,14 +123,19 @@ class MemoryStore:
 
 
 def run(values: list[bytes], plan: list[tuple[int, int]], store: MemoryStore) -> None:
-    """plan: (messages until the next flush, tables inserted before it dies; 99 = all of them)."""
+    """plan: (messages until the next flush, tables inserted before it dies; 99 = all of them).
+
+    A flush comes every 3 s, so the slow tables are written with every fourth; the last one forces.
+    """
     key = f"{SRC}/0"
+    slow, epoch, now_ms = SlowTables(SLOW_TABLES), 0, T0
     processor = MetricsProcessor(BOOK)
     steps = iter(plan)
     positions = None
     while True:
         if positions is None:
             positions = Positions(processor.tables, store.markers, [key])
+            epoch += 1
             processor.reset()
             labels = [(r["tenant"], r["label"], r["value"]) for r in store.rows["label_values"]]
             processor.restore(Memory({key: store.seen(positions.pos[key])}, labels))
@@ -136,13 +151,16 @@ def run(values: list[bytes], plan: list[tuple[int, int]], store: MemoryStore) ->
             )
             processor.absorb(chunk)
         positions.absorbed(key, end)
-        made = processor.cut(now_ms=T0).build()
-        for i, move in enumerate(positions.moves(now_ms=T0, force=True)):
+        now_ms += 3_000
+        moves = positions.moves(now_ms=now_ms, force=end >= len(values))
+        moves, made = slow.due_now(epoch, moves, processor.cut(now_ms=now_ms).build())
+        for i, move in enumerate(moves):
             if i >= survives:
                 positions = None  # it dies here and starts again
                 break
-            store.insert(move.table, made.get(move.table), move.next)
-            positions.landed(move.table, move.next, now_ms=T0)
+            if move.table in made or move.marker_due:
+                store.insert(move.table, made.get(move.table), move.next)
+                positions.landed(move.table, move.next, now_ms=now_ms)
 
 
 def merged_windows(store: MemoryStore) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -169,10 +187,11 @@ def totals(store: MemoryStore) -> dict[str, Any]:
     outcomes: Counter[str] = Counter()
     for row in store.rows["ingest_log"]:
         outcomes[row["outcome"]] += row["n"]
-    producers: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    producers: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for row in store.rows["producers"]:
         producers[row["producer_id"]][0] += row["n"]
         producers[row["producer_id"]][1] += row["duplicates"]
+        producers[row["producer_id"]][2] += row["dead"]
     return {
         "windows": merged_windows(store),
         "events": sorted((r["offset"], r["id"], r["cost_nano_usd"]) for r in store.rows["events"]),

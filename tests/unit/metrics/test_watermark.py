@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamgauge.contracts.ticks import PartitionProgress, source_clock_ms
-from streamgauge.stream_processors.watermark import Watermarks
+from streamgauge.stream_processors.watermark import Latest, Watermarks
 
 A, B = "t@1/0", "t@1/1"
 
@@ -47,3 +47,13 @@ def test_an_end_that_is_not_known_yet_holds_the_clock_back() -> None:
     assert source_clock_ms(unknown.values()) == 1_000
     assert source_clock_ms(w.progress({A: 6, B: 6}).values()) == 9_000
     assert w.oldest() == 1_000
+
+
+def test_after_a_restart_it_is_not_behind_what_is_stored_though_the_last_tick_is() -> None:
+    ticked = PartitionProgress(stored_offset=4, end_offset=9, watermark_ms=45_000,
+                               max_ts=50_000, last_append=51_000)  # fmt: skip
+    below = {A: Latest(100_000, 101_000)}
+    w = Watermarks({A: 9, B: 0}, {A: ticked}, 5_000, below)
+    assert w.progress({A: 9})[A].watermark_ms == 95_000
+    assert w.progress({B: 0})[B].watermark_ms is None
+    assert Watermarks({A: 9}, {}, 5_000, below).progress({A: 9})[A].watermark_ms == 95_000
