@@ -306,6 +306,9 @@ class Evaluator:
         for name, version in sorted(self._gone.items()):
             at = max(self._last.pop(name, 0), self.health.clock_ms or 0)
             out.append(removed(name, version, at))
+            self._opened.pop(name, None)
+            self.health.failing.pop(name, None)
+            self._hot = {key: rank for key, rank in self._hot.items() if key[0] != name}
         self._gone.clear()
         return out
 

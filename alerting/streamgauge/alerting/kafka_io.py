@@ -7,7 +7,7 @@ a broker that does not answer, Misconfigured for topics that are not there, Fenc
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,10 +144,13 @@ def read_back(
     start: int = OFFSET_BEGINNING,
     end: int | None = None,
     timeout_s: float = 60.0,
+    alive: Callable[[], None] = lambda: None,
 ) -> Iterator[Message]:
     """Committed messages of a partition from `start` up to `end` (or what is its end now).
 
     Waits for open transactions below the end to be decided: they are, within their timeout.
+    timeout_s: how long nothing may come, however long the whole takes. alive: told whenever
+    something has come.
     """
     tail = consumer(
         settings, group="streamgauge-read-back", more={"enable.partition.eof": True}
@@ -163,10 +166,14 @@ def read_back(
         while True:
             if clock.monotonic() > deadline:
                 raise Unreachable(
-                    f"{topic}/{partition} could not be read up to {stop} in {timeout_s:g} s",
+                    f"{topic}/{partition}: nothing came for {timeout_s:g} s, expected up to {stop}",
                     hint="a hung transaction holds it; it ends by itself",
                 )
-            for message in tail.consume(1000, 0.2):
+            messages = tail.consume(1000, 0.2)
+            if messages:
+                alive()
+                deadline = clock.monotonic() + timeout_s
+            for message in messages:
                 error = message.error()
                 if error is None:
                     if (message.offset() or 0) >= stop:

@@ -85,8 +85,10 @@ def _transitions(
             made.append(found)
     if record.final:
         periods = {s.labels["period"] for s in record.series if "period" in s.labels}
-        for key, last in sorted(state.alerts.items()):
-            if key in present or not open_alert(last) or record.step_ms <= to_ms(last.updated_at):
+        still = sorted(k for k, a in state.alerts.items() if k not in present and open_alert(a))
+        for key in still:
+            last = state.alerts[key]
+            if record.step_ms <= to_ms(last.updated_at):
                 continue
             found = _missing(last, policy, record, src, periods)
             if found is not None:

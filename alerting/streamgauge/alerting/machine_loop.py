@@ -11,7 +11,7 @@ A topic made anew has another id: state and offsets of its former life are dropp
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from confluent_kafka import (
@@ -27,7 +27,6 @@ from streamgauge.alerting.alert_log import from_record, latest, to_record
 from streamgauge.alerting.kafka_io import (
     COMMAND_TIMEOUT_S,
     Restart,
-    TopicIdentity,
     consumer,
     identities,
     read_back,
@@ -73,9 +72,18 @@ class Counters:
 class MachineLoop:
     """One member of the group. `run_once` until told to stop, then `close`."""
 
-    def __init__(self, settings: KafkaSettings, *, instance: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        instance: str,
+        clock: Clock,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        """alive: told while a restore gets on, since one round may then take long."""
         self._settings = settings
         self._clock = clock
+        self._alive = alive
         self._evals, self._alerts = identities(settings, ALERT_EVALS, ALERTS)
         if self._evals.partitions != self._alerts.partitions:
             raise Misconfigured(
@@ -242,7 +250,7 @@ class MachineLoop:
         if found.error is not None:
             raise Unreachable(f"committed offset of partition {partition}: {found.error.str()}")
         valid = found.offset >= 0 and found.metadata in (None, "", self._evals.id)
-        alerts = latest(_alerts_of(self._settings, self._alerts, partition, self._clock))
+        alerts = latest(self._alerts_of(partition))
         rules: dict[str, RuleState] = {}
         for alert in alerts.values():
             state = rules.get(alert.rule, RuleState())
@@ -253,7 +261,7 @@ class MachineLoop:
         if position > 0:
             for message in read_back(
                 self._settings, self._evals.name, partition, clock=self._clock,
-                start=max(0, position - TAIL), end=position,
+                start=max(0, position - TAIL), end=position, alive=self._alive,
             ):  # fmt: skip
                 record = self._parse(message)
                 if record is not None and record.final:
@@ -262,6 +270,18 @@ class MachineLoop:
                     rules[record.rule] = replace(state, last_step_ms=last)
         self._owned[partition] = _Owned(rules, position)
         return TopicPartition(self._evals.name, partition, position if valid else OFFSET_BEGINNING)
+
+    def _alerts_of(self, partition: int) -> Iterable[Alert]:
+        for message in read_back(
+            self._settings, self._alerts.name, partition, clock=self._clock, alive=self._alive
+        ):
+            value = message.value()
+            if value is None:
+                continue
+            try:
+                yield from_record(value)
+            except BadInput as e:
+                log.error("alert_refused", extra={"offset": message.offset(), "why": e.message})
 
 
 def commit(producer: Producer) -> None:
@@ -274,16 +294,3 @@ def commit(producer: Producer) -> None:
                 raise
         else:
             return
-
-
-def _alerts_of(
-    settings: KafkaSettings, topic: TopicIdentity, partition: int, clock: Clock
-) -> Iterable[Alert]:
-    for message in read_back(settings, topic.name, partition, clock=clock):
-        value = message.value()
-        if value is None:
-            continue
-        try:
-            yield from_record(value)
-        except BadInput as e:
-            log.error("alert_refused", extra={"offset": message.offset(), "why": e.message})

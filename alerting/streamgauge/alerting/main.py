@@ -58,9 +58,12 @@ class Engine:
         self._loops: dict[str, Loop] = {}
         self._makers: dict[str, Callable[[], Loop]] = {
             "evaluator": lambda: Evaluator(settings, clock=clock),
-            "machine": lambda: MachineLoop(settings.kafka, instance=settings.instance, clock=clock),
+            "machine": lambda: MachineLoop(
+                settings.kafka, instance=settings.instance, clock=clock,
+                alive=lambda: self._watchdog.alive("machine"),
+            ),
             "history": lambda: HistoryWriter(settings, clock=clock),
-        }
+        }  # fmt: skip
 
     def start(self) -> None:
         """Build the loops, with patience for what is still starting, and run them."""

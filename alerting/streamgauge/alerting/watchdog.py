@@ -55,6 +55,11 @@ class Watchdog:
         finally:
             self._since.pop(name, None)
 
+    def alive(self, name: str) -> None:
+        """A watched block that rightly takes long (a restore) has got on: its limit begins anew."""
+        if name in self._since:
+            self._since[name] = self._clock.monotonic()
+
     def check(self) -> None:
         """End the process if a watched block takes too long."""
         now = self._clock.monotonic()

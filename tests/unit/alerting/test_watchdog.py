@@ -26,3 +26,18 @@ def test_block_that_has_ended_is_not_watched_any_more() -> None:
     clock.advance(100)
     dog.check()
     assert ended == []
+
+
+def test_block_that_gets_on_is_given_time_and_one_that_stops_is_not() -> None:
+    clock, ended = ManualClock(), []
+    dog = Watchdog(clock=clock, limit_s=30, end=lambda: ended.append(True))
+    dog.alive("machine")
+    with dog.watch("machine"):
+        for _ in range(5):
+            clock.advance(20)
+            dog.alive("machine")
+            dog.check()
+        assert ended == []
+        clock.advance(31)
+        dog.check()
+    assert ended == [True]
