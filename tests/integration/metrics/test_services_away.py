@@ -39,7 +39,7 @@ def test_a_store_that_is_killed_twice_gets_every_event_once(
     server.start()
     store = server.settings("away")
     migrate(store)
-    n = 9_000
+    n = 4_500
     try:
         env = {"STREAMGAUGE_FLUSH_EVENTS": "300"}
         with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env) as worker:
@@ -64,7 +64,7 @@ def test_a_store_that_is_killed_twice_gets_every_event_once(
 def test_a_broker_that_is_killed_and_comes_back_costs_no_event(
     kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
 ) -> None:
-    n = 6_000
+    n = 4_000
     with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
         produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 2)])
         until(lambda: stored(store) > 0, "progress")
