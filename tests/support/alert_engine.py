@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +17,7 @@ from streamgauge.contracts.topics import TICKS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
 from tests.support.kafka import TestKafka, create_topics
+from tests.support.workers import WorkerProcess
 
 PARTITIONS = 2
 
@@ -76,40 +72,6 @@ class Feed:
         self._client.close()
 
 
-class EngineProcess:
-    """`python -m streamgauge.alerting.main`, killable."""
-
-    def __init__(self, env: dict[str, str], log: Path) -> None:
-        self._env, self.log = env, log
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it."""
-        with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamgauge.alerting.main"],
-                env={**os.environ, **self._env}, stdout=out, stderr=out,
-            )  # fmt: skip
-
-    def kill(self) -> None:
-        """kill -9, and wait for its end."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(20)
-
-    def stop(self) -> int:
-        """SIGTERM; the exit code."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-    def end(self) -> None:
-        """Whatever its state."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(20)
-
-
 @pytest.fixture
 def settings(kafka: TestKafka, topic_prefix: str) -> KafkaSettings:
     """Kafka with the registry's topics under a fresh prefix."""
@@ -127,19 +89,15 @@ def feed(settings: KafkaSettings, store: StoreSettings) -> Iterator[Feed]:
 @pytest.fixture
 def engine(
     settings: KafkaSettings, store: StoreSettings, tmp_path: Path
-) -> Iterator[Callable[..., EngineProcess]]:
+) -> Iterator[Callable[..., WorkerProcess]]:
     """Makes engine processes on these topics and this database; ends them all."""
-    made: list[EngineProcess] = []
+    made: list[WorkerProcess] = []
 
-    def make(**env: str) -> EngineProcess:
-        full = {
-            **store.to_env(),
-            "STREAMGAUGE_BOOTSTRAP": settings.bootstrap,
-            "STREAMGAUGE_TOPIC_PREFIX": settings.prefix,
-            "STREAMGAUGE_CLOCK_MODE": "replay",
-            **env,
-        }
-        process = EngineProcess(full, tmp_path / f"engine-{len(made)}.log")
+    def make(**env: str) -> WorkerProcess:
+        process = WorkerProcess(
+            "streamgauge.alerting.main", settings, store, tmp_path / f"engine-{len(made)}.log",
+            {"STREAMGAUGE_CLOCK_MODE": "replay", **env},
+        )  # fmt: skip
         made.append(process)
         process.start()
         return process
@@ -147,17 +105,6 @@ def engine(
     yield make
     for process in made:
         process.end()
-
-
-def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
-    """Poll until the condition gives something true."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited {timeout_s:g} s for: {what}")
 
 
 def steady(app: str, start_ms: int, end_ms: int, **more: Any) -> list[dict[str, Any]]:

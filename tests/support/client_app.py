@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -103,11 +102,3 @@ def assert_gapless(events: list[Event]) -> dict[str, int]:
     for producer_id, seqs in by_producer.items():
         assert sorted(seqs) == list(range(1, len(seqs) + 1)), producer_id
     return {producer_id: len(seqs) for producer_id, seqs in by_producer.items()}
-
-
-def until(condition: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
-    """Wait for a condition; AssertionError if it does not come true in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.01)

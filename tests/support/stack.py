@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from streamgauge.deploy.stack import Stack, StackConfig
@@ -31,12 +30,3 @@ def store_client(stack: Stack) -> Iterator[StoreClient]:
         yield client
     finally:
         client.close()
-
-
-def wait_for(what: str, condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
-    """Poll until the condition holds; AssertionError that names it after timeout_s."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
-        time.sleep(0.1)

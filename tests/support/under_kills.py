@@ -18,7 +18,8 @@ from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.demo.watch import EvaluationWatch
 from streamgauge.deploy.stack import Stack
 from streamgauge.producers.traffic import TrafficReport, parse_kinds, replay
-from tests.support.stack import running_stack, store_client, wait_for
+from tests.support.stack import running_stack, store_client
+from tests.support.waiting import until
 
 LATENESS_S = 30.0
 TAIL_S = 120.0
@@ -111,15 +112,15 @@ def _settle(stack: Stack, report: TrafficReport) -> None:
         def stored() -> bool:
             return int(client.query(RAW, {})[0]["n"]) >= report.requests
 
-        wait_for("all requests stored", stored, timeout_s=120)
+        until(stored, "all requests stored", timeout_s=120)
     rules = EvaluationWatch(stack.kafka)
     try:
-        wait_for(
-            "rules evaluated to the end",
+        until(
             lambda: (rules.evaluated_until_ms() or 0) >= target_ms,
+            "rules evaluated to the end",
             timeout_s=120,
         )
-        wait_for("state machine done", lambda: not rules.machine_is_behind(), timeout_s=90)
+        until(lambda: not rules.machine_is_behind(), "state machine done", timeout_s=90)
     finally:
         rules.close()
 

@@ -34,42 +34,45 @@ class WorkerProcess:
         self._env = {k: v for k, v in os.environ.items() if not k.startswith("STREAMGAUGE_")} | {
             "STREAMGAUGE_BOOTSTRAP": kafka.bootstrap,
             "STREAMGAUGE_TOPIC_PREFIX": kafka.prefix,
-            "STREAMGAUGE_STORE_URL": store.url,
-            "STREAMGAUGE_STORE_USER": store.user,
-            "STREAMGAUGE_STORE_PASSWORD": store.password,
-            "STREAMGAUGE_STORE_DATABASE": store.database,
+            **store.to_env(),
             "STREAMGAUGE_STATIC_ID": "1",  # a killed worker comes back at once
             "STREAMGAUGE_FLUSH_S": "0.2",
             **(env or {}),
         }
         self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, or start it again."""
         with self.log.open("ab") as out:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 self._command, env=self._env, stdout=out, stderr=subprocess.STDOUT
             )
 
     def kill(self) -> None:
         """kill -9."""
-        assert self._process is not None
-        assert self._process.poll() is None, self.tail()
-        self._process.kill()
-        self._process.wait(10)
+        assert self.process is not None
+        assert self.process.poll() is None, self.tail()
+        self.process.kill()
+        self.process.wait(10)
 
     def stop(self) -> int:
         """SIGTERM; its exit code. Nothing to do if it has ended."""
-        if self._process is None:
+        if self.process is None:
             return 0
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(15)
+            return self.process.wait(30)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.process.kill()
             raise
+
+    def end(self) -> None:
+        """Whatever its state."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(20)
 
     def tail(self) -> str:
         """The end of its log, for messages."""
@@ -81,7 +84,7 @@ class WorkerProcess:
         """Poll until the condition holds; fails with the log if the worker ends or time is up."""
         deadline = time.monotonic() + timeout_s
         while not condition():
-            ended = self._process is not None and self._process.poll() is not None
+            ended = self.process is not None and self.process.poll() is not None
             if ended or time.monotonic() > deadline:
                 why = "the worker ended" if ended else f"not within {timeout_s:.0f} s"
                 raise AssertionError(f"{what}: {why}\n{self.tail()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -21,14 +22,16 @@ from streamgauge.contracts.records import parse_record
 from streamgauge.contracts.topics import ALERT_EVALS, ALERTS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
-from tests.support.alert_engine import PARTITIONS, EngineProcess, Feed, steady, wait_until
+from tests.support.alert_engine import PARTITIONS, Feed, steady
 from tests.support.kafka import create_topics
+from tests.support.waiting import until
+from tests.support.workers import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 T0 = 1_750_000_200_000 // 3_600_000 * 3_600_000
 MINUTE = 60_000
-Make = Callable[..., EngineProcess]
+Make = Callable[..., WorkerProcess]
 
 
 def collect(sub: AlertSubscriber, count: int, timeout_s: float = 60.0) -> list[Alert]:
@@ -73,21 +76,15 @@ def test_error_burst_reaches_a_subscriber_and_its_sql_reproduces_the_value(
             assert alert.query.startswith("SELECT")
             value = client.query(alert.query)[0]["value"]
             assert value == pytest.approx(alert.value)
-        stored = wait_until(
-            lambda: (
-                r
-                if len(
-                    r := client.query(
-                        "SELECT id, count() AS c FROM alerts WHERE kind = 0"
-                        " AND rule = 'ErrorBurstFast'"
-                        " GROUP BY id"
-                    )
-                )
-                >= 3  # fired, recovering, resolved
-                else None
-            ),
-            "three transitions in the table alerts",
-        )
+
+        def counts() -> list[dict[str, Any]]:
+            found = client.query(
+                "SELECT id, count() AS c FROM alerts WHERE kind = 0"
+                " AND rule = 'ErrorBurstFast' GROUP BY id"
+            )
+            return found if len(found) >= 3 else []  # fired, recovering, resolved
+
+        stored = until(counts, "three transitions in the table alerts")
     assert all(row["c"] == 1 for row in stored)
     assert process.stop() == 0
 
@@ -170,7 +167,7 @@ def test_a_zombie_of_the_same_name_is_fenced_and_ends(
     first = engine()
     assert first.process is not None
     feed.tick(T0 + 35 * MINUTE)
-    wait_until(lambda: evaluated(settings), "the first engine at work")
+    until(lambda: evaluated(settings), "the first engine at work")
     first.process.send_signal(signal.SIGSTOP)
     second = engine()
     with AlertSubscriber(settings, match={"rule": "ErrorBurstFast"}, from_start=True) as sub:
@@ -203,7 +200,7 @@ def test_live_budget_fires_on_an_open_window_before_the_watermark_gets_there(
     engine(STREAMGAUGE_CLOCK_MODE="live")
     with AlertSubscriber(settings, match={"rule": "BudgetSpent"}) as sub:
         feed.tick(T0 + 9 * MINUTE, behind=True)
-        wait_until(lambda: evaluated(settings), "the engine at work")
+        until(lambda: evaluated(settings), "the engine at work")
         feed.rows([{"t_ms": T0 + 10 * MINUTE + 5000, "app": "agent", "n": 1, "cost": 60 * 10**9}])
         feed.tick(T0 + 9 * MINUTE + 1000, behind=True, max_ts=T0 + 10 * MINUTE + 5000)
         (fired,) = collect(sub, 1, timeout_s=30)
@@ -219,7 +216,7 @@ def test_replay_does_not_fire_on_an_open_window(
     engine()
     with AlertSubscriber(settings, match={"rule": "BudgetSpent"}) as sub:
         feed.tick(T0 + 9 * MINUTE, max_ts=T0 + 10 * MINUTE + 5000)
-        wait_until(lambda: evaluated(settings), "the engine at work")
+        until(lambda: evaluated(settings), "the engine at work")
         feed.tick(T0 + 11 * MINUTE)
         (fired,) = collect(sub, 1, timeout_s=30)
     assert not fired.incomplete
@@ -260,7 +257,7 @@ def test_removed_rule_resolves_its_alert_and_a_broken_file_keeps_the_old_rules(
         feed.tick(T0 + 5 * MINUTE)
         assert {a.rule for a in collect(sub, 2)} == {"A", "B"}
         rules.write_text(text.replace("metric: requests", "metrik: requests"))
-        wait_until(lambda: "rules_refused" in process.log.read_text(), "the refusal in the log")
+        until(lambda: "rules_refused" in process.log.read_text(), "the refusal in the log")
         rules.write_text(
             "".join(line for line in text.splitlines(keepends=True) if "name: B" not in line)
         )
@@ -313,7 +310,7 @@ def test_topics_made_anew_are_noticed_and_the_engine_goes_on(
     create_again(settings)
     assert [t.name for t in before] == names
     assert identities(settings, ALERT_EVALS, ALERTS) != before
-    wait_until(lambda: "made anew" in process.log.read_text(), "the notice in the log")
+    until(lambda: "made anew" in process.log.read_text(), "the notice in the log")
     again, end = fire_test(settings, timeout_s=90)
     assert again.seq == 1, "the new topic begins anew"
     assert again.fingerprint == first.fingerprint
@@ -331,7 +328,7 @@ def create_again(settings: KafkaSettings) -> None:
         except StreamgaugeError:
             return False
 
-    wait_until(there, "the topics")
+    until(there, "the topics")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from streamgauge.producers import Client, Stats
-from tests.support.client_app import run_app, until
+from tests.support.client_app import run_app
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -77,10 +78,10 @@ def test_a_full_librdkafka_queue_holds_events_back_and_then_the_caller_drops_exa
         kafka={"queue.buffering.max.messages": 10},
     )
     client.log(model="m", duration_ms=1)
-    until(lambda: client.stats().last_seq == 1)
+    until(lambda: client.stats().last_seq == 1, "the first event numbered")
     for _ in range(10):
         client.log(model="m", duration_ms=1)
-    until(lambda: client.stats().last_seq == 11)  # ten in librdkafka, one held
+    until(lambda: client.stats().last_seq == 11, "all numbered")  # ten in librdkafka, one held
     for _ in range(400):
         client.log(model="m", duration_ms=1)
     stats = client.stats()

@@ -13,8 +13,9 @@ import pytest
 
 from streamgauge.contracts.events import LlmRequest, parse_event
 from streamgauge.producers import Client, Stats
-from tests.support.client_app import assert_gapless, read_events, read_topic, until
+from tests.support.client_app import assert_gapless, read_events, read_topic
 from tests.support.kafka import TestKafka, create_topics
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -132,13 +133,15 @@ def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(
     thread = threading.Thread(target=keep_logging)
     thread.start()
     try:
-        until(lambda: client.stats().sent > 100)
+        until(lambda: client.stats().sent > 100, "a hundred sent")
         kafka.kill()
         before = len(ids)
-        until(lambda: len(ids) > before + 300)  # logging goes on while the broker is away
+        until(
+            lambda: len(ids) > before + 300, "more logged"
+        )  # logging goes on while the broker is away
         kafka.restart()
         sent = client.stats().sent
-        until(lambda: client.stats().sent > sent + 300, timeout_s=60)
+        until(lambda: client.stats().sent > sent + 300, "sent after its return")
     finally:
         stop.set()
         thread.join()

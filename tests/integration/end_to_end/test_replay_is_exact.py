@@ -14,7 +14,8 @@ from streamgauge.producers.traffic import replay, shipped_trace
 from streamgauge.producers.traffic.traces import Format
 from streamgauge.storage.client import StoreClient
 from tests.independent import recompute
-from tests.support.stack import running_stack, store_client, wait_for
+from tests.support.stack import running_stack, store_client
+from tests.support.waiting import until
 
 SEED = 3
 
@@ -53,7 +54,7 @@ def test_views_equal_an_independent_recomputation(
         report = replay(str(trace), stack.kafka, speed=0, seed=SEED)
         assert report.ok
         with store_client(stack) as client:
-            wait_for("all requests stored", lambda: stored(client) >= requests, timeout_s=90)
+            until(lambda: stored(client) >= requests, "all requests stored", timeout_s=90)
             totals = client.query(TOTALS, {})[0]
             minutes = {int(row["minute_ms"]): row for row in client.query(MINUTES, {})}
             raw = client.query("SELECT count() AS n, uniqExact(id) AS ids FROM v_requests", {})[0]

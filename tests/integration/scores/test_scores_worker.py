@@ -138,8 +138,8 @@ def test_a_scorer_that_does_not_exist_ends_with_exit_code_2(
         {"STREAMGAUGE_SCORERS": "lexikal"},
     )
     worker.start()
-    assert worker._process is not None
-    assert worker._process.wait(30) == 2
+    assert worker.process is not None
+    assert worker.process.wait(30) == 2
     log = worker.tail()
     assert "no scorer 'lexikal'" in log
     assert "Traceback" not in log
