@@ -26,7 +26,7 @@ status: $(VENV)/.server ## show what runs, where, and what is not there yet
 	@$(BIN)/streamgauge status
 
 test: $(VENV)/.dev lint types ## the whole test suite
-	@$(BIN)/pytest -q -m "not full"
+	@$(BIN)/pytest -q -n 3 --dist loadfile -m "not full"
 
 test-full: $(VENV)/.dev lint types ## also what takes longer: 20 demo seeds, long kill loops
 	@$(BIN)/pytest -q
