@@ -77,9 +77,11 @@ def test_a_broker_that_is_killed_and_comes_back_costs_no_event(
 
 
 def test_a_topic_that_does_not_exist_is_said_in_one_line_with_exit_2(
-    kafka: TestKafka, topic_prefix: str, store: StoreSettings, tmp_path: Path
+    kafka: TestKafka, topic_prefix: str, store_server: EmbeddedStore, tmp_path: Path
 ) -> None:
-    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+    with MetricsWorker(
+        kafka.bootstrap, topic_prefix, store_server.settings("none"), tmp_path
+    ) as worker:
         assert worker.wait() == 2
     last = worker.log.read_text().strip().splitlines()[-1]
     assert f"topic {topic_prefix}events.v1 does not exist" in last
@@ -87,10 +89,12 @@ def test_a_topic_that_does_not_exist_is_said_in_one_line_with_exit_2(
 
 
 def test_a_wrong_setting_is_said_in_one_line_with_exit_2(
-    kafka: TestKafka, topic_prefix: str, store: StoreSettings, tmp_path: Path
+    kafka: TestKafka, topic_prefix: str, store_server: EmbeddedStore, tmp_path: Path
 ) -> None:
     wrong = {"STREAMGAUGE_FLUSH_EVENTS": "many"}
-    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **wrong) as worker:
+    with MetricsWorker(
+        kafka.bootstrap, topic_prefix, store_server.settings("none"), tmp_path, **wrong
+    ) as worker:
         assert worker.wait() == 2
     (line,) = worker.log.read_text().strip().splitlines()
     assert "STREAMGAUGE_FLUSH_EVENTS='many': expected a number from 100 to 200000" in line
