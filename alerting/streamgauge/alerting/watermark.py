@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from streamgauge.contracts.bounds import FUTURE_MS
 from streamgauge.contracts.ticks import PartitionProgress, Tick, source_clock_ms
 
 UNHEARD_MS = 10_000
@@ -55,6 +56,8 @@ class TickBook:
         seen = self._seen.setdefault(writer, {})
         self._newest[writer] = max(self._newest.get(writer, 0), append_ms)
         for key, progress in tick.partitions.items():
+            if max(progress.watermark_ms or 0, progress.max_ts or 0) > append_ms + FUTURE_MS:
+                continue  # no event is taken that far ahead: believed once, it stops all rules
             if not self._current(writer, key, append_ms):
                 continue
             before = seen.get(key)
