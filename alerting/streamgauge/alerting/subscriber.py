@@ -93,6 +93,9 @@ class AlertSubscriber:
             auto_offset_reset="earliest" if from_start else "latest",
             allow_auto_create_topics=False, reconnect_backoff_max_ms=1000,
         )  # fmt: skip
+        config.setdefault(
+            "log_level", 2
+        )  # who is away is told by Unreachable, not 20 lines a second
         self._consumer = Consumer(config)
         if group is None:
             self._assign_all(from_start=from_start)

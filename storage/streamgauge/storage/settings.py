@@ -41,8 +41,17 @@ class StoreSettings:
 
     def __post_init__(self) -> None:
         """Misconfigured if address or database name cannot be right."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # a port beyond 65535, half an IPv6 address
+            usable = False
+        if usable and "@" in parts.netloc:  # not repeated here: it may hold a password
+            raise Misconfigured(
+                "the store address holds an account",
+                hint=f"write http(s)://host:port, and set {ENV_USER} and {ENV_PASSWORD_FILE}",
+            )
+        if not usable:
             raise Misconfigured(
                 f"store address {self.url!r} is not http(s)://host:port", hint=f"set {ENV_URL}"
             )

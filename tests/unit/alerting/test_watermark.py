@@ -70,6 +70,16 @@ def test_tick_of_an_older_generation_is_a_zombies() -> None:
     assert ticks.clock("metrics").watermark_ms == 500
 
 
+def test_tick_from_the_future_does_not_move_the_clock_for_good() -> None:
+    ticks = book()
+    ticks.absorb(tick(p0=progress(900)), 1)
+    ticks.absorb(tick(generation=9, p0=progress(99_999_999_999_999)), 2)
+    clock = ticks.clock("metrics")
+    assert (clock.watermark_ms, clock.open_ms) == (900, 900)
+    ticks.absorb(tick(p0=progress(1_900)), 3)  # nor does its generation silence the owner
+    assert ticks.clock("metrics").watermark_ms == 1_900
+
+
 def test_topic_made_anew_replaces_its_former_life() -> None:
     ticks = book()
     ticks.absorb(tick(p0=progress(100, lag=9)), 1)

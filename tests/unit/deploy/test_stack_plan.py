@@ -17,6 +17,7 @@ from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.paths import write_atomic
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack.detached import stop_detached
+from streamgauge.deploy.stack.layout import take_lock
 from streamgauge.deploy.stack.logs import cap_log, folder_bytes, last_line
 from streamgauge.deploy.stack.plan import (
     WORKERS,
@@ -107,6 +108,16 @@ def test_garbage_in_stack_json_is_no_stack(tmp_path: Path, garbage: str) -> None
     state = read_state(tmp_path) or StackState()
     assert all(process.identity is None for process in state.processes.values())
     assert isinstance(state.bootstrap, str)
+    assert stop_detached(tmp_path, progress=lambda _line: None) == []
+
+
+def test_down_does_not_call_a_running_stack_absent_because_its_file_is_gone(
+    tmp_path: Path,
+) -> None:
+    held = take_lock(tmp_path)
+    assert held is not None
+    with held, pytest.raises(Misconfigured, match="a stack runs on"):
+        stop_detached(tmp_path, progress=lambda _line: None)
     assert stop_detached(tmp_path, progress=lambda _line: None) == []
 
 

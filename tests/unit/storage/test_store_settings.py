@@ -29,6 +29,9 @@ def test_password_comes_from_a_file_and_is_never_shown(tmp_path: Path) -> None:
     [
         ({}, "no store address"),
         ({"STREAMGAUGE_STORE_URL": "localhost:8123"}, "not http"),
+        ({"STREAMGAUGE_STORE_URL": "http://127.0.0.1:99999"}, "not http"),
+        ({"STREAMGAUGE_STORE_URL": "http://[::1"}, "not http"),
+        ({"STREAMGAUGE_STORE_URL": "http://me:s3cret@h:1"}, "^the store address holds an account"),
         ({"STREAMGAUGE_STORE_URL": URL, "STREAMGAUGE_STORE_DATABASE": "a`b"}, "database name"),
         (
             {"STREAMGAUGE_STORE_URL": URL, "STREAMGAUGE_STORE_PASSWORD_FILE": "/nowhere/x"},

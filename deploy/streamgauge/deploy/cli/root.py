@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -78,6 +79,9 @@ def run(args: list[str]) -> int:
     """Run a command line; its exit code. Nothing raised leaves this function."""
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
+    # the driver tells on stderr what our one line says better
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+    logging.getLogger("clickhouse_connect").propagate = debug
     try:
         result = _root().main(args, prog_name="streamgauge", standalone_mode=False)
         sys.stdout.flush()

@@ -60,7 +60,8 @@ def sql(
     store = find_context(home).store(reader=True)
     if as_csv or as_json:
         form = "CSVWithNames" if as_csv else "JSONEachRow"
-        for chunk in asking.ask_stream(store, text, form=form):
+        chunks = asking.ask_stream(store, text, form=form)
+        for chunk in asking.json_array(chunks) if as_json else chunks:
             sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
         return

@@ -146,7 +146,7 @@ def describe(state: StackState) -> str:
 def down(home: Path | None, *, purge: bool, yes: bool) -> None:
     """Stop the stack in order: workers, store, Kafka. What does not end in time is killed."""
     from streamgauge.deploy.stack.detached import stop_detached
-    from streamgauge.deploy.stack.layout import OURS
+    from streamgauge.deploy.stack.layout import OURS, is_locked
     from streamgauge.deploy.stack.layout import purge as remove
     from streamgauge.deploy.stack.logs import folder_bytes
 
@@ -164,7 +164,7 @@ def down(home: Path | None, *, purge: bool, yes: bool) -> None:
         raise Misconfigured(
             "--purge removes data for good and was not confirmed", hint="add --yes to do it"
         )
-    if read_state(folder) is None and not purge:
+    if read_state(folder) is None and not purge and not is_locked(folder):
         say(f"no stack has been started on {folder}")
         return
     killed = stop_detached(folder, progress=say)

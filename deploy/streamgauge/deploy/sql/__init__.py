@@ -4,7 +4,7 @@ In: store settings (the reading account), SQL text. Out: lines of the chosen for
 here: the named queries of the platform itself (streamgauge.storage.reader).
 """
 
-from streamgauge.deploy.sql.ask import ask_rows, ask_stream
+from streamgauge.deploy.sql.ask import ask_rows, ask_stream, json_array
 from streamgauge.deploy.sql.examples import Example, examples
 
-__all__ = ["Example", "ask_rows", "ask_stream", "examples"]
+__all__ = ["Example", "ask_rows", "ask_stream", "examples", "json_array"]

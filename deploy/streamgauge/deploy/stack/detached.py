@@ -17,7 +17,7 @@ from pathlib import Path
 
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError, Unreachable
 from streamgauge.deploy.processes import Pid
-from streamgauge.deploy.stack.layout import prepare_home
+from streamgauge.deploy.stack.layout import is_locked, prepare_home
 from streamgauge.deploy.stack.logs import cap_log, last_line
 from streamgauge.deploy.stack.plan import StackConfig
 from streamgauge.deploy.stack.state import StackState, read_state, running_state, write_state
@@ -102,6 +102,11 @@ def stop_detached(home: Path, *, progress: Progress) -> list[str]:
     """
     state = read_state(home)
     if state is None:
+        if is_locked(home):
+            raise Misconfigured(
+                f"a stack runs on {home}, but its stack.json is gone or cannot be read",
+                hint=f"end the process that holds {home / 'lock'} (see fuser)",
+            )
         return []
     killed = []
     supervisor = Pid.from_json(state.supervisor)
