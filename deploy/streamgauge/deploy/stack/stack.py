@@ -342,7 +342,8 @@ class Stack:
     def _changed(self) -> None:
         if self._lock is None:
             return  # before the folder is ours, and after
-        with self._write_lock:
+        # On a full disk the others see an older state; the stack goes on, and stops in order.
+        with self._write_lock, contextlib.suppress(OSError):
             write_state(self.home, self.state)
 
     def _cap_logs(self) -> None:
