@@ -29,7 +29,7 @@ PROOFS = {
     "repeats before and after a restart of the worker": (
         "duplicate", "test_repeats_are_dropped_also_after_a_restart",
     ),
-    "3,000 events of 1,500 model names": (
+    "more model names than the cap of labels (1,000 per tenant)": (
         "stored",
         "test_thousands_of_model_names_share_one_cell_beyond_the_cap_also_after_a_restart",
     ),

@@ -65,6 +65,7 @@ def duration(seconds: float) -> str:
 def verdict_table(verdict: Verdict) -> Table:
     """What was planted, when it was found, by which rule, how long after."""
     table = _table("Planted incidents and what was alerted (event time, UTC)")
+    table.padding = (0, 0)  # six columns in 80
     for name in ("incident", "app", "planted", "detected", "by rule", "delay"):
         table.add_column(name, justify="right" if name == "delay" else "left", no_wrap=True)
     for finding in verdict.findings:

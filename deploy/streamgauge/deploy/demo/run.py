@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamgauge.contracts.clock import Clock, SystemClock
+from streamgauge.contracts.environment import ENV_RULES
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.deploy.demo import questions, report
 from streamgauge.deploy.demo.verdict import Planted, Verdict, judge
@@ -91,7 +92,8 @@ class _Demo:
         """Start, replay, judge, report, stop."""
         started = self.clock.monotonic()
         kinds = parse_kinds(self.options.incidents)
-        with Stack(self.config, progress=self._say) as stack:
+        env = {k: v for k, v in os.environ.items() if k != ENV_RULES}  # the pack as it ships
+        with Stack(self.config, env=env, progress=self._say) as stack:
             alerts, evaluations = AlertWatch(stack.kafka), EvaluationWatch(stack.kafka)
             try:
                 sent = self._replay(stack, kinds)
@@ -186,7 +188,10 @@ class _Demo:
                 json.dumps(report.as_json(verdict, answers, usage), default=str) + "\n"
             )
             return
-        self.out.print(report.verdict_table(verdict))
+        if verdict.findings:
+            self.out.print(report.verdict_table(verdict))
+        else:
+            self.out.print("planted incidents: none")
         for line in report.false_alarm_lines(verdict):
             self.out.print(line)
         for plot in drawn:
@@ -195,8 +200,8 @@ class _Demo:
             self.out.print(report.answer_table(answer))
             self.out.print(answer.sql, style="dim", markup=False)
             self.out.print()
-        self.out.print(report.usage_line(usage))
-        self.out.print(report.closing_line(verdict))
+        self.out.print(report.usage_line(usage), soft_wrap=True)
+        self.out.print(report.closing_line(verdict), soft_wrap=True)
 
     def _stays(self) -> bool:
         if self.options.stay is not None:
@@ -213,6 +218,7 @@ class _Demo:
             f"  query       streamgauge --home {self.folder} sql --examples\n"
             f"  subscribe   streamgauge --home {self.folder} alerts tail",
             markup=False,
+            soft_wrap=True,  # a command broken in two cannot be copied
         )
         try:
             threading.Event().wait()
