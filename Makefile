@@ -49,13 +49,13 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.server: requirements/server.txt pyproject.toml | $(BIN)/python
-	@echo "installing streamgauge[server] into $(VENV) (about a minute, once) ..." >&2
+	@echo "installing streamgauge[server] into $(VENV) (a minute or more, once) ..." >&2
 	@$(BIN)/pip install -q --require-hashes -r requirements/server.txt
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
-	@echo "installing streamgauge[server] and the test tools into $(VENV) (about a minute, once) ..." >&2
+	@echo "installing streamgauge[server] and the test tools into $(VENV) (a minute or more, once) ..." >&2
 	@$(BIN)/pip install -q --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.server

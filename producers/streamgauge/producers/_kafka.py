@@ -68,7 +68,8 @@ class RateLimitedLog:
             return
         self._kinds[kind] = (now, 0)
         text = message % args if args else message
-        log.log(min(level, 30), "kafka: %s (%d like it held back)", text, held)
+        before = f" ({held} like it held back)" if held else ""
+        log.log(min(level, 30), "kafka: %s%s", text, before)
 
 
 def settings_of(kafka: KafkaSettings, *, client_id: str) -> dict[str, Any]:

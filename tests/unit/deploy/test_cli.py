@@ -216,6 +216,14 @@ def test_an_empty_statement_and_two_formats_are_wrong_usage(
     one_line_error(capsys)
 
 
+def test_a_comment_in_front_of_a_statement_is_no_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMGAUGE_STORE_URL", "http://127.0.0.1:1")
+    assert main(["sql", "-- which errors?\nSELECT 1"]) == 3  # understood: only nobody answers
+    assert "does not answer" in one_line_error(capsys)
+
+
 def test_tables_align_numbers_to_the_right() -> None:
     assert table(["app", "n"], [("a", 5), ("search", 1234), ("b", None)]) == (
         "app        n\na          5\nsearch  1234\nb          -"

@@ -40,6 +40,10 @@ class _WithExample:
 class ExampleCommand(_WithExample, click.Command):
     """A command with an example."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, but an SQL comment in front of a statement is no option."""
+        return super().parse_args(ctx, [f"\n{a}" if a.startswith("-- ") else a for a in args])
+
 
 class ExampleGroup(_WithExample, click.Group):
     """A group with an example."""

@@ -40,6 +40,7 @@ def start_detached(
     home = Path(config.home).expanduser().resolve()
     running = running_state(home)
     if running is not None and running.state == "up":
+        progress("runs already, as it was started (`streamgauge down` first, to change it)")
         return running
     prepare_home(home)
     end_leftovers(home, progress=progress)
