@@ -1,4 +1,7 @@
-"""A replay through the whole stack while its processes are killed with -9, and what came of it."""
+"""A replay through the whole stack while its processes are killed with -9, and what came of it.
+
+Each kill hits while an insert or a publication is in flight (tests/support/in_flight.py).
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.demo.watch import EvaluationWatch
 from streamgauge.deploy.stack import Stack
 from streamgauge.producers.traffic import TrafficReport, parse_kinds, replay
+from tests.support.in_flight import kill_in_flight
 from tests.support.stack import running_stack, store_client
 from tests.support.waiting import until
 
@@ -27,7 +31,10 @@ TAIL_S = 120.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """Counts of the store, alert episodes in the trace's own time, contents per alert id."""
+    """Counts of the store, alert episodes in the trace's own time, contents per alert id.
+
+    episodes: (rule, app or "", fired at) of each `fired` id, the engine's alerts about itself too.
+    """
 
     report: TrafficReport
     raw: dict[str, int]
@@ -94,7 +101,7 @@ def replay_under_kills(
         sender.start()
         for name in kills:
             time.sleep(rng.uniform(*pause_s))
-            stack.kill(name)
+            kill_in_flight(stack, name)
             stack.wait_up(name, 60)
         sender.join(timeout=300)
         assert reports, "the replay did not end within 5 minutes"
@@ -133,11 +140,11 @@ def _outcome(stack: Stack, report: TrafficReport) -> Outcome:
             row = client.query(windows_sql(view), {})[0]
             windows[seconds] = (int(row["n"]), int(row["tokens_in"]), int(row["tokens_out"]))
     contents: dict[str, set[bytes]] = defaultdict(set)
-    episodes = set()
+    fired: dict[str, tuple[str, str, float]] = {}
     for value in read_topic(stack.kafka, topics.ALERTS):
         alert = Alert.model_validate_json(value)
         contents[alert.id].add(value)
         if alert.transition == Transition.FIRED and alert.fired_at is not None:
             own_ms = alert.fired_at.timestamp() * 1000 - report.shift_ms
-            episodes.add((alert.rule, alert.labels.get("app", ""), own_ms / 1000))
-    return Outcome(report, raw, windows, sorted(episodes), dict(contents))
+            fired[alert.id] = (alert.rule, alert.labels.get("app", ""), own_ms / 1000)
+    return Outcome(report, raw, windows, sorted(fired.values()), dict(contents))
