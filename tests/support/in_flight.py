@@ -17,6 +17,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from confluent_kafka import IsolationLevel, TopicPartition
@@ -114,7 +115,8 @@ class Transactions:
     """Whether a transaction is open on the engine's two topics."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        self._admin = AdminClient(kafka.librdkafka())
+        config: dict[str, Any] = kafka.librdkafka()
+        self._admin = AdminClient(config)
         names = [kafka.topic(spec) for spec in (topics.ALERT_EVALS, topics.ALERTS)]
         known = self._admin.list_topics(timeout=20).topics
         self._partitions = [TopicPartition(n, p) for n in names for p in known[n].partitions]
@@ -130,7 +132,8 @@ class Transactions:
         return any(written[p] > committed[p] for p in committed)
 
     def _ends(self, level: IsolationLevel) -> dict[tuple[str, int], int]:
-        asked = {p: OffsetSpec.latest() for p in self._partitions}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # of confluent_kafka
+        asked = dict.fromkeys(self._partitions, latest)
         found = self._admin.list_offsets(asked, isolation_level=level, request_timeout=20)
         return {(p.topic, p.partition): int(f.result().offset) for p, f in found.items()}
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,11 +15,11 @@ import pytest
 
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.ports import free_ports
-from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack import Stack, StackConfig
 from streamgauge.deploy.stack.state import read_state
 from streamgauge.deploy.topics import check_topics
 from tests.support.kafka import TestKafka
+from tests.support.shell import Shell
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -31,42 +29,6 @@ EVENT: dict[str, Any] = {
     "provider": "openai", "model": "gpt-4o-mini", "status": "ok", "duration_ms": 120.0,
     "input_tokens": 10, "output_tokens": 5, "content": "none",
 }  # fmt: skip
-
-
-class Shell:
-    """Runs the command line as a process, with a data folder of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith("STREAMGAUGE_")}
-        if "STREAMGAUGE_CACHE" in os.environ:
-            self.env["STREAMGAUGE_CACHE"] = os.environ["STREAMGAUGE_CACHE"]
-        self.env["STREAMGAUGE_HOME"] = str(home)
-
-    def __call__(
-        self, *args: str, code: int | None = 0, stdin: str = "", **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "streamgauge.deploy", *args],
-            env={**self.env, **env},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-        assert "Traceback" not in done.stderr
-        if code is not None:
-            assert done.returncode == code, f"{args}: {done.stdout}\n{done.stderr}"
-        return done
-
-    def json(self, *args: str, code: int | None = 0) -> Any:
-        return json.loads(self(*args, "--json", code=code).stdout)
-
-    def pids(self) -> dict[str, Pid]:
-        state = read_state(self.home)
-        assert state is not None
-        found = {n: p.identity for n, p in state.processes.items()}
-        return {n: p for n, p in found.items() if p is not None}
 
 
 @pytest.fixture(scope="module")

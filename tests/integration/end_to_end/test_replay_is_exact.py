@@ -1,27 +1,28 @@
-"""A replayed trace, asked for in SQL, equals what an independent script makes of the same bytes.
+"""`streamgauge up` and a replay at speed 60, asked for in SQL, equal an independent recomputation.
 
 The script (tests/independent/recompute.py) shares no code with streamgauge: once it reads the
-topic's bytes, once the trace file and the seed.
+topic's bytes, once the trace file and the seed. The commands are those that a person types.
 """
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from streamgauge.producers.traffic import replay, shipped_trace
+from streamgauge.producers.traffic import shipped_trace
 from streamgauge.producers.traffic.traces import Format
-from streamgauge.storage.client import StoreClient
 from tests.independent import recompute
-from tests.support.stack import running_stack, store_client
+from tests.support.shell import Shell
 from tests.support.waiting import until
 
 SEED = 3
 
 TOTALS = """
 SELECT sum(requests) AS n, sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out
-FROM v_minute
+FROM {view}
 """
 
 MINUTES = """
@@ -32,45 +33,55 @@ FROM v_minute GROUP BY t
 """
 
 
-def stored(client: StoreClient) -> int:
-    return int(client.query("SELECT sum(requests) AS n FROM v_minute", {})[0]["n"] or 0)
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    made = Shell(tmp_path / "home")
+    yield made
+    made("down", code=None)
+
+
+def ask(shell: Shell, sql: str) -> list[dict[str, str]]:
+    """Rows of `streamgauge sql --csv`."""
+    return list(csv.DictReader(shell("sql", "--csv", sql).stdout.splitlines()))
+
+
+def totals(shell: Shell, view: str) -> tuple[int, ...]:
+    """Requests, tokens in, tokens out of a view."""
+    return tuple(int(v) for v in ask(shell, TOTALS.format(view=view))[0].values())
 
 
 @pytest.mark.kafka
 @pytest.mark.clickhouse
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("trace", "requests", "input_tokens", "output_tokens"),
+    ("trace", "sums"),
     [
         # Sums of the published files: `zcat FILE | awk` over the token columns.
-        (Format.AZURE, 19_366, 22_361_870, 4_088_665),
-        (Format.MOONCAKE, 12_031, 144_793_823, 4_122_048),
+        (Format.AZURE, (19_366, 22_361_870, 4_088_665)),
+        (Format.MOONCAKE, (12_031, 144_793_823, 4_122_048)),
     ],
 )
 def test_views_equal_an_independent_recomputation(
-    tmp_path: Path, trace: Format, requests: int, input_tokens: int, output_tokens: int
+    shell: Shell, trace: Format, sums: tuple[int, int, int]
 ) -> None:
-    with running_stack(tmp_path / "home", workers=("metrics",)) as stack:
-        report = replay(str(trace), stack.kafka, speed=0, seed=SEED)
-        assert report.ok
-        with store_client(stack) as client:
-            until(lambda: stored(client) >= requests, "all requests stored", timeout_s=90)
-            totals = client.query(TOTALS, {})[0]
-            minutes = {int(row["minute_ms"]): row for row in client.query(MINUTES, {})}
-            raw = client.query("SELECT count() AS n, uniqExact(id) AS ids FROM v_requests", {})[0]
-        topic = recompute.from_topic(stack.kafka.bootstrap, report.topic, report.producer_id)
-        file = recompute.from_file(str(trace), shipped_trace(trace), SEED, report.shift_ms)
-    assert (totals["n"], totals["tokens_in"], totals["tokens_out"]) == (
-        requests, input_tokens, output_tokens,
-    )  # fmt: skip
-    assert (raw["n"], raw["ids"]) == (requests, requests)
-    for figures in (topic, file):
-        assert (figures.requests, figures.input_tokens, figures.output_tokens) == (
-            requests, input_tokens, output_tokens,
-        )  # fmt: skip
+    up = shell.json("up")
+    report = shell.json("events", "replay", str(trace), "--speed", "60", "--seed", str(SEED))
+    assert (report["requests"], report["input_tokens"], report["output_tokens"]) == sums
+    until(lambda: totals(shell, "v_minute")[0] >= sums[0], "all requests stored", timeout_s=60)
+    for view in ("v_10s", "v_minute", "v_hour"):
+        assert totals(shell, view) == sums
+    raw = ask(shell, "SELECT count() AS n, uniqExact(id) AS ids FROM v_requests")[0]
+    assert (int(raw["n"]), int(raw["ids"])) == (sums[0], sums[0])
+    minutes = {int(row["minute_ms"]): row for row in ask(shell, MINUTES)}
+    for figures in (
+        recompute.from_topic(up["bootstrap"], report["topic"], report["producer_id"]),
+        recompute.from_file(str(trace), shipped_trace(trace), SEED, report["shift_ms"]),
+    ):
+        assert (figures.requests, figures.input_tokens, figures.output_tokens) == sums
+        assert (figures.duplicates, figures.seq_gaps) == (0, 0)
         assert set(figures.minutes) == set(minutes)
         for minute_ms, expected in figures.minutes.items():
             got = minutes[minute_ms]
-            assert got["n"] == expected.requests
-            assert got["duration_p95"] == pytest.approx(expected.duration_ms_p95, rel=0.01)
-            assert got["tokens_p95"] == pytest.approx(expected.output_tokens_p95, rel=0.01)
+            assert int(got["n"]) == expected.requests
+            assert float(got["duration_p95"]) == pytest.approx(expected.duration_ms_p95, rel=0.01)
+            assert float(got["tokens_p95"]) == pytest.approx(expected.output_tokens_p95, rel=0.01)
