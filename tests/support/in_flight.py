@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from confluent_kafka import IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not in its __all__
 
 from streamgauge.contracts import topics
 from streamgauge.contracts.kafka import KafkaSettings
