@@ -32,7 +32,7 @@ class Feed:
         self._stored = 0
 
     def rows(self, rows: list[dict[str, Any]]) -> None:
-        """Insert cells: t_ms, app, n, errors, and what else; both resolutions."""
+        """Insert cells: t_ms, app, n, errors, late, and what else; both resolutions."""
         values = []
         for row in rows:
             for resolution in (10, 60):
@@ -42,12 +42,13 @@ class Feed:
                 values.append(
                     f"(0, today(), {resolution}, 'default', fromUnixTimestamp({t}),"
                     f" '{row['app']}', 'prod', 'openai', '{row.get('model', 'm1')}', 0, 1,"
-                    f" {row.get('n', 0)}, {row.get('errors', 0)}, {row.get('cost', 0)},"
-                    f" {row.get('unpriced', 0)}, map({pairs})::Map(Int16, UInt64))"
+                    f" {row.get('late', 0)}, {row.get('n', 0)}, {row.get('errors', 0)},"
+                    f" {row.get('cost', 0)}, {row.get('unpriced', 0)},"
+                    f" map({pairs})::Map(Int16, UInt64))"
                 )
         self._client.command(
             "INSERT INTO windows (kind, written_on, resolution, tenant, t, app, env,"
-            " provider, model, revision, scheme, n, errors, cost_nano_usd, unpriced_n,"
+            " provider, model, revision, scheme, late, n, errors, cost_nano_usd, unpriced_n,"
             " duration_ms_hist) VALUES " + ", ".join(values)
         )
         self._stored += len(rows)

@@ -63,8 +63,8 @@ class Cells:
 
 
 def _column(aggregate: str) -> str:
-    kind, _, dimension = aggregate.partition(":")
-    return MAP_DIMENSIONS[dimension] if kind == "map" else aggregate
+    kind, _, rest = aggregate.partition(":")
+    return MAP_DIMENSIONS[rest] if kind == "map" else rest or kind
 
 
 def _is_map(name: str) -> bool:

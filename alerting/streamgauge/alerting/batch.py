@@ -1,7 +1,8 @@
 """Puts due steps of many rules into few queries, and query rows back into cells. Pure.
 
-Rules share a query when they read the same table, filters, dimensions and resolution. Rules that
-look back far have one of their own per horizon, so that a budget does not drag histograms along.
+Rules share a query when they read the same table, filters, dimensions and resolution, with or
+without late events. Rules that look back far have one of their own per horizon, so that a budget
+does not drag histograms along.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from streamgauge.alerting.conditions import aggregates_of, breaks_of, dimensions_of
 from streamgauge.alerting.panes import FIRST, Panes
-from streamgauge.alerting.query import batch_sql, where_sql
+from streamgauge.alerting.query import batch_sql, counts_late, where_sql
 from streamgauge.alerting.resolution import COARSE_FROM_MS, horizon_ms, resolution_ms
 from streamgauge.alerting.rules.model import Match, Rule
 
@@ -36,6 +37,8 @@ class Batch:
     where: dict[str, Match]
     resolution: int
     breaks: tuple[int, ...]
+    live: bool
+    late: bool
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Statement and parameters."""
@@ -45,6 +48,8 @@ class Batch:
             where=self.where,
             resolution=self.resolution,
             breaks=self.breaks,
+            live=self.live,
+            late=self.late,
         )
 
     def panes(self, rows: Iterable[Sequence[Any]]) -> Panes:
@@ -60,8 +65,8 @@ class Batch:
         return Panes(self.dimensions, self.breaks, cells)
 
 
-def batches(due: Iterable[Due]) -> list[Batch]:
-    """The queries that answer all of `due`, in a stable order."""
+def batches(due: Iterable[Due], *, live: bool = False) -> list[Batch]:
+    """The queries that answer all of `due`, in a stable order. live: clock mode."""
     groups: dict[tuple[Any, ...], list[Due]] = {}
     for item in due:
         rule = item.rule
@@ -71,9 +76,10 @@ def batches(due: Iterable[Due]) -> list[Batch]:
             where_sql(rule.where),
             resolution_ms(rule),
             horizon if horizon >= COARSE_FROM_MS else 0,
+            counts_late(rule),
         )
         groups.setdefault(key, []).append(item)
-    return [_batch(items) for _, items in sorted(groups.items(), key=lambda g: repr(g[0]))]
+    return [_batch(items, live) for _, items in sorted(groups.items(), key=lambda g: repr(g[0]))]
 
 
 def single(batch: Batch) -> list[Batch]:
@@ -81,10 +87,10 @@ def single(batch: Batch) -> list[Batch]:
     by_rule: dict[str, list[Due]] = {}
     for item in batch.items:
         by_rule.setdefault(item.rule.name, []).append(item)
-    return [_batch(items) for _, items in sorted(by_rule.items())]
+    return [_batch(items, batch.live) for _, items in sorted(by_rule.items())]
 
 
-def _batch(items: list[Due]) -> Batch:
+def _batch(items: list[Due], live: bool) -> Batch:
     rule = items[0].rule
     edges: set[int] = set()
     aggregates: dict[str, None] = {}
@@ -98,4 +104,6 @@ def _batch(items: list[Due]) -> Batch:
         dict(rule.where),
         resolution_ms(rule),
         tuple(sorted(edges)),
+        live,
+        counts_late(rule),
     )

@@ -92,8 +92,11 @@ def dimensions_of(rule: Rule) -> tuple[str, ...]:
 def aggregates_of(rule: Rule) -> tuple[str, ...]:
     """Aggregates that a rule reads."""
     match rule:
-        case Threshold() | Change() | Absence():
+        case Threshold() | Change():
             return METRICS[rule.metric].aggregates
+        case Absence():
+            all_of = METRICS[rule.metric].aggregates
+            return (*all_of, *(f"timely:{a}" for a in all_of))
         case Ratio():
             both = (*METRICS[rule.bad].aggregates, *METRICS[rule.total].aggregates)
             return tuple(dict.fromkeys(both))
@@ -287,7 +290,11 @@ def _absence(
 ) -> Judged:
     metric: Metric = METRICS[rule.metric]
     seen = metric.read(now) or 0.0
-    expected = min(metric.read(piece) or 0.0 for piece in _past(rule, panes, labels, step_ms))
+    # Late events break a silence, but what was not there in time is no rate to be expected.
+    expected = min(
+        metric.read({a: piece[f"timely:{a}"] for a in metric.aggregates if piece}) or 0.0
+        for piece in _past(rule, panes, labels, step_ms)
+    )
     evidence = {"expected": expected}
     if seen > 0:
         return Judged(named, seen, int(seen), "ok", evidence=evidence)

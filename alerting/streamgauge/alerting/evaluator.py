@@ -76,9 +76,10 @@ class Evaluator:
         kafka = settings.kafka
         self._ids = identities(kafka, ALERT_EVALS, TICKS)
         self._log, self._ticks_topic = (t.name for t in self._ids)
-        self.book = RuleBook(settings.rules, runbook_base=settings.runbook_base)
+        self._live = settings.clock_mode == "live"
+        self.book = RuleBook(settings.rules, runbook_base=settings.runbook_base, live=self._live)
         self.health = Health()
-        self._ticks = TickBook(settings.clock_mode == "live", round(settings.lateness_s * 1000))
+        self._ticks = TickBook(self._live, round(settings.lateness_s * 1000))
         self._watch = self_alerts.SelfWatch(settings.runbook_base)
         self._producer = transactional_producer(kafka, f"{kafka.prefix}alert-evaluator")
         known = last_records(kafka, self._ids[0], set(self.book.rules), clock=clock)
@@ -168,7 +169,7 @@ class Evaluator:
         clock = self._ticks.clock(SOURCE)
         if clock.watermark_ms is None:
             return []
-        live = self._settings.clock_mode == "live"
+        live = self._live
         oldest = clock.watermark_ms - round(self._settings.max_catch_up_s * 1000) if live else None
         stalled = self._stalled_s() >= self._settings.stall_s
         found: list[Due] = []
@@ -193,7 +194,7 @@ class Evaluator:
 
     def _beginning(self, rule: Rule, watermark_ms: int) -> int | None:
         """Where a rule without history begins: now, or in a replay where the data begin."""
-        if self._settings.clock_mode == "live":
+        if self._live:
             self._last[rule.name] = floor_step(watermark_ms, rule.every) - rule.every
         else:
             _, rows = self._client().rows(
@@ -211,7 +212,7 @@ class Evaluator:
 
     def _evaluate(self, found: Sequence[Due]) -> list[LoggedEvaluation]:
         records: list[LoggedEvaluation] = []
-        for batch in batches(found):
+        for batch in batches(found, live=self._live):
             records += self._answer(batch)
         order = {name: i for i, name in enumerate(self.book.rules)}
         return sorted(records, key=lambda r: (r.step_ms, order.get(r.rule, 0), not r.final))

@@ -19,8 +19,8 @@ def unit_of(rule: Rule) -> str:
     return {"ratio": "ratio", "change": "times", "budget": "share"}.get(rule.kind, "requests")
 
 
-def policy_of(rule: Rule, *, runbook_base: str = RUNBOOK_BASE) -> Policy:
-    """Everything of the rule that the state machine needs."""
+def policy_of(rule: Rule, *, runbook_base: str = RUNBOOK_BASE, live: bool = False) -> Policy:
+    """Everything of the rule that the state machine needs. live: clock mode."""
     if isinstance(rule, Absence | Novelty):
         levels = {
             Severity(rule.severity or "ticket"): 0.0
@@ -52,6 +52,6 @@ def policy_of(rule: Rule, *, runbook_base: str = RUNBOOK_BASE) -> Policy:
         dimensions=dimensions,
         labels=rule.labels,
         annotations=annotations,
-        query=template(rule),
+        query=template(rule, live=live),
         runbook_url=runbook or None,
     )

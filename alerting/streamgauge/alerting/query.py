@@ -27,6 +27,12 @@ from streamgauge.storage.sqltext import quote_string
 
 FROM_MS, TO_MS, SERIES = "$FROM_MS", "$TO_MS", "$SERIES"
 REVISION = "revision = 0"
+TIMELY = "late = 0"
+
+
+def counts_late(rule: Rule) -> bool:
+    """Whether a rule reads late events in clock mode live: only to see that there is traffic."""
+    return isinstance(rule, Absence)
 
 
 def where_sql(where: Mapping[str, Match]) -> str:
@@ -42,10 +48,19 @@ def where_sql(where: Mapping[str, Match]) -> str:
     return " AND ".join(parts)
 
 
-def aggregate_sql(name: str) -> str:
-    """The ClickHouse expression of an aggregate; `map:x` is the counts of a map dimension."""
-    kind, _, dimension = name.partition(":")
-    return f"sumMap({MAP_DIMENSIONS[dimension]})" if kind == "map" else AGGREGATES[name]
+def aggregate_sql(name: str, *, live: bool = False) -> str:
+    """The ClickHouse expression of an aggregate.
+
+    `map:x` is the counts of a map dimension; `timely:x` is x without late events, which only the
+    clock mode live tells apart.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "map":
+        return f"sumMap({MAP_DIMENSIONS[rest]})"
+    if kind != "timely":
+        return AGGREGATES[name]
+    function, _, column = AGGREGATES[rest].removesuffix(")").partition("(")
+    return f"{function}If({column}, {TIMELY})" if live else AGGREGATES[rest]
 
 
 def batch_sql(
@@ -55,21 +70,24 @@ def batch_sql(
     where: Mapping[str, Match],
     resolution: int,
     breaks: Sequence[int],
+    live: bool = False,
+    late: bool = True,
     table: str = "windows",
 ) -> tuple[str, dict[str, Any]]:
     """The statement of a batch and its parameters.
 
     Columns: the dimensions, `slot` (1 = first interval), `first_ms`, then `a0`, `a1` ... in the
-    order of `aggregates`.
+    order of `aggregates`. live: clock mode; late: whether late events count there.
     """
     labels = "".join(f"{d}, " for d in dimensions)
-    sums = "".join(f", {aggregate_sql(a)} AS a{i}" for i, a in enumerate(aggregates))
+    sums = "".join(f", {aggregate_sql(a, live=live)} AS a{i}" for i, a in enumerate(aggregates))
     more = where_sql(where)
     sql = (
         f"SELECT {labels}arrayCount(b -> b <= toInt64(toUnixTimestamp(t)), {{breaks:Array(Int64)}})"  # noqa: S608 names are ours
         f" AS slot, toInt64(toUnixTimestamp(min(t))) * 1000 AS first_ms{sums} FROM {table}"
         f" WHERE kind = 0 AND resolution = {resolution // 1000} AND {REVISION}"
         " AND t >= fromUnixTimestamp({start:Int64}) AND t < fromUnixTimestamp({end:Int64})"
+        + (f" AND {TIMELY}" if live and not late else "")
         + (f" AND {more}" if more else "")
         + f" GROUP BY {labels}slot"
     )  # names come from the registry, values of `where` are quoted
@@ -77,9 +95,10 @@ def batch_sql(
     return sql, {"breaks": seconds, "start": seconds[0], "end": seconds[-1]}
 
 
-def template(rule: Rule) -> str:
+def template(rule: Rule, *, live: bool = False) -> str:
     """The statement that reproduces the value of one series at one step, with its placeholders."""
-    more = where_sql(rule.where)
+    timely = TIMELY if live and not counts_late(rule) else ""
+    more = " AND ".join(filter(None, (timely, where_sql(rule.where))))
     source = (
         f"FROM windows WHERE kind = 0 AND resolution = {resolution_ms(rule) // 1000} AND {REVISION}"
         f" AND {SERIES}" + (f" AND {more}" if more else "")

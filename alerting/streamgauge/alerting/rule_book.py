@@ -23,9 +23,10 @@ Stamp = tuple[tuple[str, int, int], ...]
 class RuleBook:
     """Rules by name with their policies and versions. Misconfigured if the first load fails."""
 
-    def __init__(self, path: Path, *, runbook_base: str) -> None:
+    def __init__(self, path: Path, *, runbook_base: str, live: bool = False) -> None:
         self._path = path
         self._base = runbook_base
+        self._live = live
         self._stamp = self._look()
         self.problem = ""
         self._set(self._load())
@@ -52,7 +53,8 @@ class RuleBook:
         self.rules: dict[str, Rule] = rules.enabled
         self.versions = dict(rules.versions)
         self.policies: dict[str, Policy] = {
-            name: policy_of(rule, runbook_base=self._base) for name, rule in self.rules.items()
+            name: policy_of(rule, runbook_base=self._base, live=self._live)
+            for name, rule in self.rules.items()
         }
 
     def _load(self) -> RuleSet:

@@ -14,6 +14,10 @@ MAX_EVENT_BYTES = 65_536
 # Event time, milliseconds since the epoch. FUTURE_MS is counted from Kafka's append time.
 TS_MIN_MS = 1_420_070_400_000  # 2015-01-01T00:00:00Z
 FUTURE_MS = 60_000
+# An event is late if Kafka took it more than this after its `ts`: stored where it belongs, but in
+# clock mode live no rule judges it. Less than the 2 minutes ago at which a replay ends, more than
+# any delivery that goes well.
+LATE_MS = 90_000
 
 # Quantities.
 MAX_DURATION_MS = 86_400_000

@@ -183,8 +183,9 @@ REQUEST: Final[Mapping[str, Cleaner]] = {
         tokens,
     ),
     **dict.fromkeys(
-        ("chunks", "stalls", "n", "input_chars", "output_chars", "messages_n", "logprob_n"), count
+        ("chunks", "stalls", "input_chars", "output_chars", "messages_n", "logprob_n"), count
     ),
+    "n": small,
     "cost_nano_usd": cost,
     **dict.fromkeys(("temperature", "top_p", "logprob_mean", "logprob_min"), real),
     "seed": int64,

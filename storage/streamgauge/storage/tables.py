@@ -129,8 +129,8 @@ _COLUMNS: Final = {
     "windows": """
         resolution:u16 tenant:str t:sec app:str env:str team:str feature:str op:str
         provider:str model:str prompt_name:str prompt_version:str variant:str release:str
-        revision:u32 scheme:u8 n:u64 errors:u64 timeouts:u64 cancelled:u64 input_tokens:u64
-        output_tokens:u64 cache_read_tokens:u64 cache_write_tokens:u64
+        revision:u32 scheme:u8 late:u8 n:u64 errors:u64 timeouts:u64 cancelled:u64
+        input_tokens:u64 output_tokens:u64 cache_read_tokens:u64 cache_write_tokens:u64
         cache_write_1h_tokens:u64 reasoning_tokens:u64 audio_input_tokens:u64
         audio_output_tokens:u64 image_input_tokens:u64 cost_nano_usd:i64 unpriced_n:u64
         unpriced_tokens:u64 duration_us_sum:u64 duration_us_max:u64 retries:u64 refused:u64

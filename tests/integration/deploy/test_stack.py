@@ -45,9 +45,9 @@ def eventually(what: Callable[[], bool], *, within_s: float = 60.0) -> None:
         time.sleep(0.2)
 
 
-def send_event(shell: Shell, number: int) -> None:
-    now = time.time_ns() // 1_000_000
-    event = {**EVENT, "id": f"{EVENT['id'][:-4]}{number:04d}", "seq": number, "ts": now}
+def send_event(shell: Shell, number: int, *, age_s: int = 0, **fields: str) -> None:
+    ts = time.time_ns() // 1_000_000 - age_s * 1000
+    event = {**EVENT, "id": f"{EVENT['id'][:-4]}{number:04d}", "seq": number, "ts": ts, **fields}
     shell("events", "send", stdin=json.dumps(event) + "\n")
 
 
@@ -92,6 +92,11 @@ def test_a_stack_lives_through_a_day_in_a_minute(shell: Shell) -> None:
     # an alert goes all the way to a subscriber
     assert "FireTest" in shell("alerts", "fire-test", "--timeout", "60").stdout
     assert shell("alerts", "list").stdout == ""
+
+    # events of a host whose clock is slow are counted, and doctor says that no rule judges them
+    for number in (3, 4):
+        send_event(shell, number, age_s=300, app="slow-clock")
+    eventually(lambda: any("'slow-clock' 2 of 2" in f["seen"] for f in shell.json("doctor")))
 
     # the reading account cannot write, errors are one line
     refused = shell("sql", "DROP TABLE events", code=2)

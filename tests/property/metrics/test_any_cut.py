@@ -32,7 +32,7 @@ SRC = "llm.events.v1@abcdefgh"
 T0 = 1_790_000_000_000
 APPEND_MS = T0 + 10_000_000
 HISTS = ("duration_ms_hist", "ttft_ms_hist", "input_tokens_hist", "output_tokens_hist")
-KEY = ("resolution", "t", *LABELS)
+KEY = ("resolution", "t", "late", *LABELS)
 
 words = st.sampled_from(["a", "b", "c"])
 tokens = st.none() | st.integers(0, 5_000)
@@ -40,7 +40,7 @@ requests = st.fixed_dictionaries(
     {
         "v": st.just(1),
         "type": st.just("llm.request"),
-        "ts": st.integers(T0, T0 + 9_000_000),
+        "ts": st.integers(T0, T0 + 9_000_000) | st.integers(APPEND_MS - 100_000, APPEND_MS),
         "app": words,
         "op": st.just("chat"),
         "provider": st.just("openai"),
@@ -263,6 +263,7 @@ def count_by_hand(cells: dict[tuple[Any, ...], dict[str, Any]], e: Any, resoluti
     key = (
         resolution,
         datetime.datetime.fromtimestamp(start, datetime.UTC),
+        int(APPEND_MS - e["ts"] > 90_000),
         *(e.get(name, labels.get(name, "")) for name in LABELS),
     )
     cell = cells.setdefault(

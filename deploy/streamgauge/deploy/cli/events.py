@@ -140,8 +140,7 @@ def _replay(
     """Send a recorded trace as if it happened now: azure, mooncake, or a file.
 
     Times are shifted so that it ends 2 minutes ago. Into a stack in clock mode `live` a replay is
-    late data: stored exactly, but rules that look back may take its end for silence (NoTraffic);
-    `streamgauge up --clock replay` is for alerts.
+    late data: it is stored exactly and alerts nobody. For alerts: `streamgauge up --clock replay`.
     """
     from streamgauge.producers.traffic import parse_kinds, replay
 

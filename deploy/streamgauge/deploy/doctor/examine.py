@@ -26,6 +26,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("kafka", services.kafka),
     ("store", services.store),
     ("clock", services.clock_skew),
+    ("late", services.late_apps),
     ("rules", services.rules),
     ("prices", services.prices),
     ("weights", services.weights),

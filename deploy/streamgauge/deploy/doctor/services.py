@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from streamgauge.contracts.bounds import LATE_MS
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.environment import ENV_RULES
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
@@ -12,6 +13,11 @@ from streamgauge.deploy.context import Context
 from streamgauge.deploy.doctor.model import Finding, Level
 
 MAX_SKEW_MS = 5_000
+LATE_SQL = (
+    "SELECT app, count() AS n, countIf(append_ts > addMilliseconds(ts, $LATE)) AS late"
+    " FROM v_requests WHERE append_ts > now() - INTERVAL 10 MINUTE AND ts > now() - INTERVAL 1 DAY"
+    " GROUP BY app HAVING late > n / 2 ORDER BY late DESC, app LIMIT 5"
+).replace("$LATE", str(LATE_MS))
 SANE_FROM_MS = 1_735_689_600_000  # 2025-01-01: no machine that runs this is older
 
 
@@ -98,6 +104,31 @@ def clock_skew(context: Context, clock: Clock) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("clock", Level.OK, f"within {max(skew, after - before)} ms of the store's")
+
+
+def late_apps(context: Context, _clock: Clock) -> Iterator[Finding]:
+    """Apps most of whose events come too late for the rules, by the last ten minutes."""
+    state = context.stack
+    if state is not None and state.clock_mode == "replay":
+        return  # there late events count like others
+    try:
+        settings = context.store(reader=True)
+    except Misconfigured:
+        return
+    from streamgauge.deploy.sql import ask_rows
+
+    try:
+        rows = ask_rows(settings, LATE_SQL, timeout_s=10).rows
+    except StreamgaugeError:
+        return  # the store's own check says so
+    if rows:
+        apps = ", ".join(f"{app!r} {late} of {n}" for app, n, late in rows)
+        yield Finding(
+            "late", Level.WARN,
+            f"events that Kafka took over {LATE_MS // 1000} s after their ts, in 10 minutes: "
+            f"{apps}; rules do not judge them",
+            "a replay or backfill is as it should be; else set those hosts' clocks by NTP",
+        )  # fmt: skip
 
 
 def rules(context: Context, _clock: Clock) -> Iterator[Finding]:

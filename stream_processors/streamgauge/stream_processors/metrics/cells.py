@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from streamgauge.contracts.bounds import LATE_MS
 from streamgauge.contracts.histogram import (
     LN_GAMMA,
     MAX_BUCKET,
@@ -173,14 +174,20 @@ def _coarser(level: Level, resolution_s: int) -> Level:
 
 
 def build_cells(
-    c: Columns, labels: Mapping[str, Coded], maps: Mapping[str, Coded], schema: pa.Schema
+    c: Columns,
+    labels: Mapping[str, Coded],
+    maps: Mapping[str, Coded],
+    append_ms: Ints,
+    schema: pa.Schema,
 ) -> pa.Table:
     """The cells of these requests at every resolution, with the columns of `schema`.
 
     labels: LABELS, capped. maps: MAPS by map column, capped; an empty value is not counted.
+    append_ms: when Kafka took each event; late ones go to cells of their own (bounds.LATE_MS).
     c carries `cost_nano_usd` (None: unknown) and `unpriced` (0/1) as priced by the stream.
     """
-    combination, example = combine([labels[name] for name in LABELS])
+    late = (append_ms - c.ts > LATE_MS).astype(np.int64)
+    combination, example = combine([*(labels[name] for name in LABELS), Coded(late, ("0", "1"))])
     seconds = c.ts // 1000
     names, sums = _sum_columns(c)
     longest = sums[:, names.index("duration_us_sum")]
@@ -205,7 +212,7 @@ def build_cells(
     for resolution_s in RESOLUTIONS_S:
         if resolution_s != RESOLUTIONS_S[0]:
             level = _coarser(level, resolution_s)
-        tables.append(_table(level, resolution_s, names, labels, maps, example, schema))
+        tables.append(_table(level, resolution_s, names, labels, maps, late, example, schema))
     return pa.concat_tables(tables)
 
 
@@ -215,6 +222,7 @@ def _table(
     names: Sequence[str],
     labels: Mapping[str, Coded],
     maps: Mapping[str, Coded],
+    late: Ints,
     example: Ints,
     schema: pa.Schema,
 ) -> pa.Table:
@@ -225,6 +233,7 @@ def _table(
         "t": pa.array(level.t),
         "revision": pa.array(np.full(n, LIVE_REVISION)),
         "scheme": pa.array(np.full(n, SCHEME)),
+        "late": pa.array(late[rows]),
         "duration_us_max": pa.array(level.longest_us),
     }
     for name in LABELS:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from streamgauge.contracts.bounds import FUTURE_MS
@@ -223,7 +224,7 @@ class MetricsCut:
             c = Columns(group.events)
             if kind == rows.REQUEST:
                 put_prices(c, self._book)
-                self._requests(c, tables, put)
+                self._requests(c, group.origin.append_ms, tables, put)
             if "events" in tables:
                 put("events", rows.event_rows(c, group.origin))
             if kind in rows.JUDGEMENTS and "judgements" in tables:
@@ -237,13 +238,16 @@ class MetricsCut:
         put("ingest_log", self._delta.ingest.rows(self._now_ms))
         return {table: rows.concat(table, parts) for table, parts in made.items()}
 
-    def _requests(self, c: Columns, tables: frozenset[str], put: Any) -> None:
+    def _requests(
+        self, c: Columns, append_ms: Sequence[int], tables: frozenset[str], put: Any
+    ) -> None:
         if "spend" in tables:
             put("spend", spend_rows(c))
         if "windows" not in tables:
             return
         capped, new = _capped(c, self._caps)
-        put("windows", build_cells(c, *capped, TABLES["windows"].data))
+        taken = np.asarray(append_ms, dtype=np.int64)
+        put("windows", build_cells(c, *capped, taken, TABLES["windows"].data))
         if "label_values" in tables:
             put("label_values", label_rows(new))
 
