@@ -62,6 +62,8 @@ def test_a_stack_lives_through_a_day_in_a_minute(shell: Shell) -> None:
     assert set(shell.pids()) == {"kafka", "store", "metrics", "scores", "drift", "alerts"}
     for file in (state["hmac_key_file"], state["password_file"]):
         assert Path(file).stat().st_mode & 0o077 == 0
+    for folder in (shell.home, shell.home / "store", shell.home / "kafka"):
+        assert folder.stat().st_mode & 0o077 == 0, folder
 
     # up again: the same stack, its addresses
     again = shell("up")
@@ -114,6 +116,7 @@ def test_a_stack_lives_through_a_day_in_a_minute(shell: Shell) -> None:
     assert shell.json("status", code=1)["state"] == "down"
     back: dict[str, Any] = shell.json("up")
     assert back["bootstrap"] == state["bootstrap"]
+    assert back["store_url"] == state["store_url"]
     assert stored(shell) == 2
 
     # kill -9 of the supervisor takes everything with it, and the next up cleans up

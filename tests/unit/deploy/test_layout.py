@@ -114,3 +114,13 @@ def test_purge_removes_what_is_ours_only(tmp_path: Path) -> None:
     prepare_home(home)
     purge(home)
     assert not home.exists()
+
+
+def test_folders_are_for_their_owner_alone_also_where_they_were_not(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    prepare_home(home)
+    home.chmod(0o755)
+    (home / "store").chmod(0o755)
+    prepare_home(home)
+    for folder in (home, *(home / name for name in ("kafka", "store", "keys", "logs"))):
+        assert folder.stat().st_mode & 0o777 == 0o700

@@ -1,5 +1,6 @@
 """The data folder: what lies where, which version of that it is, how an older one is migrated.
 
+    <home>                0700, as are its folders
     <home>/layout.json    {"layout": n}
     <home>/lock           held by the process that runs a stack here
     <home>/stack.json     what runs, where (state.py)
@@ -91,10 +92,9 @@ def layout_of(home: Path) -> int:
 
 def _create(home: Path) -> None:
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        for name in ("kafka", "store", "logs"):
-            (home / name).mkdir(exist_ok=True)
-        (home / "keys").mkdir(mode=0o700, exist_ok=True)
+        for folder in (home, *(home / name for name in ("kafka", "store", "keys", "logs"))):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)  # prompts and answers may lie here
     except OSError as error:
         raise Misconfigured(
             f"cannot write into data folder {home}: {error.strerror}",

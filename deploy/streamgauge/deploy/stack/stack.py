@@ -82,6 +82,7 @@ class Stack:
         self._kafka: KafkaSettings | None = None
         self._store: StoreSettings | None = None
         self._lock: IO[str] | None = None
+        self._last: StackState | None = None
         self._write_lock = threading.RLock()
         self._closing = threading.Event()
 
@@ -138,6 +139,7 @@ class Stack:
                 f"a stack already runs on {self.home}",
                 hint="see `streamgauge status`, stop it with `streamgauge down`",
             )
+        self._last = read_state(self.home)  # before this run's state replaces it
         self.state.started_ms = self._clock.now_ms()
         me = Pid.of(os.getpid())
         self.state.supervisor = None if me is None else me.as_json()
@@ -220,7 +222,7 @@ class Stack:
         if wanted:
             require_free(wanted, what="ClickHouse", option="--store-port")
             return wanted
-        last = read_state(self.home)
+        last = self._last
         if last is None or last.store_external or not last.store_url:
             return 0
         port = urlsplit(last.store_url).port or 0
