@@ -8,11 +8,10 @@ for that could be in it are found, or DEEPEST records have been looked at.
 from __future__ import annotations
 
 from streamgauge.alerting.kafka_io import TopicIdentity, end_of, read_back
-from streamgauge.alerting.records import LoggedEvaluation
+from streamgauge.alerting.records import LoggedEvaluation, logged
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.kafka import KafkaSettings
-from streamgauge.contracts.records import parse_record
 
 FIRST_PIECE = 1000
 DEEPEST = 16_000
@@ -33,7 +32,7 @@ def last_records(
                 settings, topic.name, partition, clock=clock, start=start, end=end
             ):
                 try:
-                    record = parse_record(LoggedEvaluation, message.value() or b"")
+                    record = logged(message.value() or b"", message.timestamp()[1])
                 except BadInput:
                     continue
                 _note(found, record)

@@ -35,12 +35,11 @@ from streamgauge.alerting.kafka_io import (
     translated,
 )
 from streamgauge.alerting.machine import RuleState, open_alert, step
-from streamgauge.alerting.records import LoggedEvaluation
+from streamgauge.alerting.records import LoggedEvaluation, logged
 from streamgauge.contracts.alerts import Alert, AlertSource
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput, Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
-from streamgauge.contracts.records import parse_record
 from streamgauge.contracts.topics import ALERT_EVALS, ALERTS
 
 log = logging.getLogger(__name__)
@@ -173,7 +172,7 @@ class MachineLoop:
 
     def _parse(self, message: Message) -> LoggedEvaluation | None:
         try:
-            return parse_record(LoggedEvaluation, message.value() or b"")
+            return logged(message.value() or b"", message.timestamp()[1])
         except BadInput as e:
             self.counters.skipped += 1
             log.error(

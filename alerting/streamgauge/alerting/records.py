@@ -12,8 +12,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from streamgauge.contracts.alerts import Severity
+from streamgauge.contracts.bounds import FUTURE_MS
+from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.evaluations import EvaluationRecord, Series
-from streamgauge.contracts.records import Label, Lax, Record
+from streamgauge.contracts.reasons import Reject
+from streamgauge.contracts.records import Label, Lax, Record, parse_record
 
 
 class LoggedSeries(Series):
@@ -59,3 +62,19 @@ class LoggedEvaluation(EvaluationRecord):
     series: Annotated[tuple[LoggedSeries, ...], Lax] = Field(description="All series of the rule.")
     policy: Policy | None = Field(None, description="None only when the rule is removed.")
     removed: Label | None = Field(None, description="Why the rule is gone: rule_removed.")
+
+
+def logged(value: bytes, append_ms: int) -> LoggedEvaluation:
+    """A record of the log, as read. append_ms: when the broker took it.
+
+    BadInput if it is none, or of a step further ahead than any event may be: the state machine
+    skips steps not after a rule's last, so such a record would silence its rule.
+    """
+    record = parse_record(LoggedEvaluation, value)
+    if record.step_ms > append_ms + FUTURE_MS:
+        raise BadInput(
+            f"rule {record.rule}: step {record.step_ms} is {record.step_ms - append_ms} ms after"
+            f" the broker took the record, at most {FUTURE_MS} may be",
+            reason=Reject.TS_IN_FUTURE,
+        )
+    return record

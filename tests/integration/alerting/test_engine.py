@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from streamgauge.alerting import AlertSubscriber, fire_test
@@ -348,3 +350,37 @@ def test_wrong_settings_end_it_with_one_line(
     text = process.log.read_text()
     assert words in text
     assert "Traceback" not in text
+
+
+def test_a_forged_record_from_the_future_silences_no_rule(
+    engine: Make, feed: Feed, settings: KafkaSettings
+) -> None:
+    burst(feed, "search", 40, 45, 60)
+    feed.rows(steady("chat", T0, T0 + 60 * MINUTE))
+    process = engine()
+    for minute in range(5, 30):
+        feed.tick(T0 + minute * MINUTE)
+    log_id = identities(settings, ALERT_EVALS)[0]
+
+    def evaluated() -> list[tuple[int, bytes]]:
+        found = []
+        for partition in range(PARTITIONS):
+            for message in read_back(settings, log_id.name, partition, clock=SystemClock()):
+                record = parse_record(LoggedEvaluation, message.value() or b"")
+                if record.rule == "ErrorBurstFast" and record.final:
+                    found.append((partition, message.value() or b""))
+        return found
+
+    partition, value = until(evaluated, "steps of the rule are in the log")[-1]
+    forged = {**json.loads(value), "step_ms": 99_999_999_999_999}
+    producer = Producer(settings.librdkafka())
+    producer.produce(log_id.name, json.dumps(forged), key="ErrorBurstFast", partition=partition)
+    assert producer.flush(20) == 0
+    process.kill()  # the evaluator reads its last step from the log, the machine its state
+    process.start()
+    with AlertSubscriber(settings, match={"rule": "ErrorBurstFast"}) as sub:
+        for minute in range(30, 56):
+            feed.tick(T0 + minute * MINUTE)
+        fired, resolved = collect(sub, 2)
+    assert fired.transition is Transition.FIRED
+    assert resolved.status is AlertStatus.RESOLVED
