@@ -10,6 +10,7 @@ import stat
 import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,23 @@ def test_clickhouse_connect_streams_a_large_result(client: Client) -> None:
         "SELECT number, toString(number) FROM numbers(1000000)"
     ) as blocks:
         assert sum(len(block) for block in blocks) == 1_000_000
+
+
+@pytest.mark.parametrize("where", ["url", "statement"])
+def test_rows_as_one_json_array_are_one_array_over_many_blocks(
+    store: StoreSettings, where: str
+) -> None:
+    sql = "SELECT number FROM numbers(200000) FORMAT JSONEachRow"
+    setting = "output_format_json_array_of_rows=1"
+    url = f"{store.url}/?{setting if where == 'url' else ''}"
+    body = sql if where == "url" else sql.replace(" FORMAT", f" SETTINGS {setting} FORMAT")
+    request = urllib.request.Request(
+        url, data=body.encode(),
+        headers={"X-ClickHouse-User": store.user, "X-ClickHouse-Key": store.password},
+    )  # fmt: skip
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        rows = json.loads(answer.read())
+    assert [int(row["number"]) for row in rows] == list(range(200_000))
 
 
 def test_failure_in_mid_stream_is_an_error_and_not_a_short_result(client: Client) -> None:

@@ -92,10 +92,12 @@ def judge(engine: Engine, handle: Handle, account: Account, sql: bytes, *, only_
     """
     kind, count = handle.classify(sql)
     text = sql
-    if account.readonly or only_reads:
-        text = handle.canonical(sql)  # the engine's parser says where it is wrong
-        if count != 1:
-            raise EngineError.of(SYNTAX_ERROR, f"one statement expected, found {count}")
+    # The engine runs the part that it can read, and nothing if there is none or the text is one of
+    # a shell's words for leaving (q, exit): only its parser, which says where, refuses all those.
+    if account.readonly or only_reads or kind in ("READ_ONLY", "UNKNOWN"):
+        text = handle.canonical(sql)
+    if count != 1:
+        raise EngineError.of(SYNTAX_ERROR, f"one statement expected, found {count}")
     if "OUTFILE" in keywords(text) or "INFILE" in keywords(text):
         raise EngineError.of(ACCESS_DENIED, "this server does not read or write files for queries")
     if denied := called_names(text) & engine.denied_calls:

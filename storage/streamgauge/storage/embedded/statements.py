@@ -17,6 +17,7 @@ from streamgauge.storage.embedded.errors import ACCESS_DENIED, READONLY, EngineE
 from streamgauge.storage.embedded.wire import STREAMABLE, Ask
 from streamgauge.storage.sqltext import Insert, Token, called_names, tokens
 
+_ARRAY = "output_format_json_array_of_rows"
 _FORMAT_SETTING = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
@@ -68,6 +69,11 @@ def prepare(engine: Engine, config: ServerConfig, work: Work, handle: Handle, he
         handle.configure({"readonly": readonly})  # last: it cannot be taken back
 
 
+def _one_array(work: Work) -> bool:
+    """Whether rows are asked for as one JSON array: streamed, each block would be one."""
+    return _ARRAY in work.ask.settings or _ARRAY.encode() in work.text.lower()
+
+
 def run_insert(engine: Engine, config: ServerConfig, work: Work, handle: Handle) -> Answer:
     """Insert; for a guarded one, check first. The caller holds the table's lock."""
     insert = work.insert
@@ -94,7 +100,9 @@ def start(
     kind = policy.judge(engine, handle, work.account, work.text, only_reads=work.only_reads)
     first = next(tokens(work.text), None)
     selects = first is not None and (first.is_word("SELECT", "WITH", "FROM") or first.text == b"(")
-    streamed = kind == "READ_ONLY" and selects and fmt.lower() in STREAMABLE
+    streamed = (
+        kind == "READ_ONLY" and selects and fmt.lower() in STREAMABLE and not _one_array(work)
+    )
     prepare(engine, config, work, handle, held=not streamed)
     if not streamed:
         return handle.run(work.text, fmt, work.ask.params)
