@@ -269,7 +269,11 @@ class AlertSubscriber:
                 error = e.args[0]
                 late = self._clock.monotonic() > deadline
                 if late or error.code() not in _ELECTING:
-                    raise Unreachable(f"Kafka at {self._settings.bootstrap}: {error.str()}") from e
+                    raise Unreachable(
+                        f"Kafka at {self._settings.bootstrap} did not answer in"
+                        f" {self._timeout_s:g} s: {error.str()}",
+                        hint="check the address (STREAMGAUGE_BOOTSTRAP) and that the broker runs",
+                    ) from e
             self._clock.sleep(0.2)
 
     def _ends_now(self) -> dict[int, tuple[int, int]]:

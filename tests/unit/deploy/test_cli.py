@@ -12,7 +12,7 @@ import pytest
 
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.cli import main
-from streamgauge.deploy.cli.base import table
+from streamgauge.deploy.cli.base import harmless, table
 from streamgauge.deploy.cli.root import COMMANDS
 from streamgauge.deploy.ports import free_ports, require_free
 from streamgauge.deploy.sql.examples import examples
@@ -202,7 +202,9 @@ def test_a_port_that_cannot_be_is_one_clear_line(
 ) -> None:
     for arguments in (["up", "--kafka-port", port], ["up", "--store-port", port]):
         assert main(arguments) == 2
-        assert f"-port {port}" in one_line_error(capsys)
+        said = one_line_error(capsys)
+        assert arguments[1] in said
+        assert port in said
     with pytest.raises(Misconfigured, match="no such port"):
         require_free(int(port), what="Kafka", option="--port")
 
@@ -251,3 +253,37 @@ def test_without_the_server_packages_one_line_says_what_to_install() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "streamgauge[server]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "events replay azure --speed nan", "events replay azure --speed -1",
+        "events replay azure --speed inf", "events simulate --rate 0", "events tail --limit 0",
+        "alerts tail --timeout -3", "alerts fire-test --timeout nan", "demo --speed nan",
+        "demo --seed x", "up --lateness nan", "topics check --partitions 0",
+    ],
+)  # fmt: skip
+def test_a_number_that_cannot_be_names_its_option(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line.split()) == 2
+    option = next(word for word in line.split() if word.startswith("--"))
+    assert option in one_line_error(capsys)
+
+
+@pytest.mark.parametrize("line", ["alerts list", "alerts tail"])
+def test_a_broker_that_is_away_is_one_clear_line(
+    line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    monkeypatch.setenv("STREAMGAUGE_BOOTSTRAP", address)
+    assert main(line.split()) == 3
+    said = one_line_error(capsys)
+    assert address in said
+    assert "hint: check the address" in said
+
+
+def test_what_others_wrote_does_nothing_to_the_terminal() -> None:
+    assert "\x1b" not in harmless(table(["app"], [["\x1b[2J\x9b31m\u202eevil\r"]]))
+    assert harmless("Gr\u00fc\u00dfe \u4f60\u597d\t1\n2") == "Gr\u00fc\u00dfe \u4f60\u597d\t1\n2"

@@ -18,17 +18,23 @@ from streamgauge.deploy.cli.base import (
     say,
     table,
 )
+from streamgauge.deploy.cli.numbers import SECONDS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from streamgauge.contracts.alerts import Alert
 
+ANSWER_S = 10.0
+"""How long the broker may take to answer at the start."""
+
 match_option = click.option(
     "--match", multiple=True, metavar="NAME=VALUE",
     help="Only alerts whose label or attribute (rule, severity ...) has this value; * is wild.",
 )  # fmt: skip
-timeout_option = click.option("--timeout", type=float, help="End after so many seconds of silence.")
+timeout_option = click.option(
+    "--timeout", type=SECONDS, help="End after so many seconds of silence."
+)
 
 
 @group(
@@ -47,7 +53,8 @@ def _list(home: Path | None, match: tuple[str, ...], *, as_json: bool) -> None:
     """The alerts that are open now."""
     from streamgauge.alerting import AlertSubscriber
 
-    with AlertSubscriber(find_context(home).kafka(), match=parse_match(match)) as subscriber:
+    settings = find_context(home).kafka()
+    with AlertSubscriber(settings, match=parse_match(match), timeout_s=ANSWER_S) as subscriber:
         found = subscriber.current()
     if as_json:
         answer_json([alert.model_dump(mode="json", by_alias=True) for alert in found])
@@ -82,7 +89,9 @@ def _tail(
     from streamgauge.contracts.topics import ALERTS
 
     settings = find_context(home).kafka()
-    with AlertSubscriber(settings, match=parse_match(match), from_start=from_start) as subscriber:
+    with AlertSubscriber(
+        settings, match=parse_match(match), from_start=from_start, timeout_s=ANSWER_S
+    ) as subscriber:
         if not from_start:
             for alert in subscriber.current():
                 _print(alert, as_json=as_json, word="open")
@@ -109,7 +118,9 @@ def _print(alert: Alert, *, as_json: bool, word: str) -> None:
     "--severity", type=click.Choice(["info", "ticket", "page"]), default="info", show_default=True
 )
 @click.option("--label", multiple=True, metavar="NAME=VALUE", help="A label, to test routes with.")
-@click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for it.")
+@click.option(
+    "--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds to wait for it."
+)
 @json_option
 def _fire_test(
     home: Path | None, severity: str, label: tuple[str, ...], timeout: float, *, as_json: bool

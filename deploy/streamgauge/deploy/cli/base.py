@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import click
 
@@ -128,14 +129,25 @@ def find_context(home: Path | None = None) -> Context:
     return Context.find(home=home)
 
 
+def harmless(text: str) -> str:
+    """Text that does nothing to a terminal: control characters become escapes.
+
+    Labels and messages of others are shown, and they may hold anything.
+
+    >>> print(harmless("red: " + chr(27) + "[31m"))
+    red: \\x1b[31m
+    """
+    return "".join(c if c in "\n\t" or category(c)[0] != "C" else ascii(c)[1:-1] for c in text)
+
+
 def say(line: str) -> None:
     """A message for the person at the terminal: stderr."""
-    click.echo(line, err=True)
+    click.echo(harmless(line), err=True)
 
 
 def answer(line: str) -> None:
     """An answer: stdout."""
-    click.echo(line)
+    click.echo(harmless(line))
 
 
 def answer_json(value: object) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from streamgauge.deploy.cli.base import command, json_option
+from streamgauge.deploy.cli.numbers import SPEED
 
 
 @command(example="streamgauge demo --seed 7\nstreamgauge demo --incidents none")
@@ -14,7 +15,9 @@ from streamgauge.deploy.cli.base import command, json_option
 @click.option(
     "--incidents", default="all", show_default=True, help="all, none, or names with commas."
 )
-@click.option("--speed", default=60.0, show_default=True, help="Event time per wall time.")
+@click.option(
+    "--speed", type=SPEED, default=60.0, show_default=True, help="Event time per wall time."
+)
 @click.option("--stay/--no-stay", default=None, help="Stay up afterwards (default: on a terminal).")
 @json_option
 @click.option(

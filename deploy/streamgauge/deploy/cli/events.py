@@ -21,6 +21,7 @@ from streamgauge.deploy.cli.base import (
     json_option,
     say,
 )
+from streamgauge.deploy.cli.numbers import COUNT, RATE, SECONDS, SPEED
 
 if TYPE_CHECKING:
     from streamgauge.producers.traffic import Progress, TrafficReport
@@ -40,8 +41,8 @@ def events() -> None:
 @click.option("--app", help="Only this app.")
 @click.option("--type", "kind", help="Only this type, such as llm.request.")
 @click.option("--from-start", is_flag=True, help="Begin with the oldest event kept.")
-@click.option("--limit", type=int, help="End after so many.")
-@click.option("--timeout", type=float, help="End when nothing came for so many seconds.")
+@click.option("--limit", type=COUNT, help="End after so many.")
+@click.option("--timeout", type=SECONDS, help="End when nothing came for so many seconds.")
 def _tail(
     home: Path | None,
     app: str | None,
@@ -102,7 +103,9 @@ def _traffic_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that replay and simulate share."""
     options = [
         home_option,
-        click.option("--speed", default=60.0, show_default=True, help="Times; 0 = unpaced."),
+        click.option(
+            "--speed", type=SPEED, default=60.0, show_default=True, help="Times; 0 = unpaced."
+        ),
         click.option("--seed", default=1, show_default=True, help="Of everything made up."),
         click.option("--incidents", default="none", show_default=True, help="all, none, or names."),
         click.option("--truth", type=click.Path(path_type=Path), help="Write what was planted."),
@@ -164,7 +167,7 @@ def _replay(
 
 @events.command("simulate")
 @_traffic_options
-@click.option("--rate", default=5.0, show_default=True, help="Mean requests a second.")
+@click.option("--rate", type=RATE, default=5.0, show_default=True, help="Mean requests a second.")
 @click.option("--duration", default="1h", show_default=True, help="Event time: 90s, 30m, 6h.")
 @click.option("--forever", is_flag=True, help="Without end (with --live).")
 @click.option("--live", is_flag=True, help="Times are now, at the speed of time.")

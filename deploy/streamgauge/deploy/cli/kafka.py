@@ -18,6 +18,7 @@ from streamgauge.deploy.cli.base import (
     json_option,
     say,
 )
+from streamgauge.deploy.cli.numbers import PORT
 from streamgauge.deploy.paths import home_folder
 
 
@@ -39,7 +40,7 @@ def _install() -> None:
 
 @kafka.command("start")
 @home_option
-@click.option("--port", default=0, help="Port (default: the last one, else a free one).")
+@click.option("--port", type=PORT, default=0, help="Port (default: the last one, else a free one).")
 def _start(home: Path | None, port: int) -> None:
     """Start the broker of the data folder and leave it running (without the rest of the stack)."""
     from streamgauge.contracts.errors import Misconfigured

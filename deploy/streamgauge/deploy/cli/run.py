@@ -10,6 +10,7 @@ import click
 
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.cli.base import command, home_option
+from streamgauge.deploy.cli.numbers import PORT
 from streamgauge.deploy.paths import home_folder
 from streamgauge.deploy.stack.plan import WORKERS, worker_exists
 
@@ -17,7 +18,7 @@ from streamgauge.deploy.stack.plan import WORKERS, worker_exists
 @command(example="streamgauge run metrics\nSTREAMGAUGE_METRICS_PORT=9101 streamgauge run scores")
 @click.argument("process", type=click.Choice([*WORKERS, "store"]))
 @home_option
-@click.option("--port", default=0, help="Of the store (default: a free one).")
+@click.option("--port", type=PORT, default=0, help="Of the store (default: a free one).")
 def run(process: str, home: Path | None, port: int) -> int:
     """Run one process until Ctrl-C or SIGTERM.
 

@@ -26,6 +26,7 @@ from streamgauge.deploy.cli.base import (
     json_option,
     say,
 )
+from streamgauge.deploy.cli.numbers import PORT, SECONDS
 from streamgauge.deploy.paths import home_folder
 from streamgauge.deploy.stack.plan import (
     REPLAY_LATENESS_S,
@@ -41,8 +42,10 @@ from streamgauge.storage.settings import DEFAULT_DATABASE, ENV_DATABASE
     "--store-port 8123"
 )
 @home_option
-@click.option("--kafka-port", default=0, help="Port of Kafka (default: a free one).")
-@click.option("--store-port", default=0, help="Port of ClickHouse's HTTP (default: a free one).")
+@click.option("--kafka-port", type=PORT, default=0, help="Port of Kafka (default: a free one).")
+@click.option(
+    "--store-port", type=PORT, default=0, help="Port of ClickHouse's HTTP (default: a free one)."
+)
 @click.option(
     "--prefix", help=f"Topic prefix (default: STREAMGAUGE_TOPIC_PREFIX or {DEFAULT_PREFIX})."
 )
@@ -54,7 +57,7 @@ from streamgauge.storage.settings import DEFAULT_DATABASE, ENV_DATABASE
     "events (default: STREAMGAUGE_CLOCK_MODE or live).",
 )
 @click.option(
-    "--lateness", type=float,
+    "--lateness", type=SECONDS,
     help=f"Seconds of lateness (default {LIVE_LATENESS_S:g}, replay {REPLAY_LATENESS_S:g}).",
 )  # fmt: skip
 @click.option(

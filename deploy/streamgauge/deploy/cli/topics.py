@@ -18,6 +18,7 @@ from streamgauge.deploy.cli.base import (
     say,
     table,
 )
+from streamgauge.deploy.cli.numbers import COUNT
 
 
 @group("topics", example="streamgauge topics check")
@@ -43,7 +44,7 @@ def _create(home: Path | None, partitions: int, replication: int) -> None:
 @topics.command("check")
 @home_option
 @click.option(
-    "--partitions", type=int, default=None, help="Expect so many (default: accept any count)."
+    "--partitions", type=COUNT, default=None, help="Expect so many (default: accept any count)."
 )
 @json_option
 def _check(home: Path | None, partitions: int | None, *, as_json: bool) -> int:
