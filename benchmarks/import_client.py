@@ -2,14 +2,19 @@
 
     python benchmarks/import_client.py
 
-Interleaved subprocesses in one run, best of 9 each: the machine's noise hits all alike. Exit 1 if
-importing, or importing and `init` together, takes over 150 ms or over 2.5 times confluent_kafka.
+Bytecode of both sides is compiled first, as an installation does. Then interleaved subprocesses in
+one run, so that the machine's noise hits all alike; minimum and median of 9 each. Exit 1 if by the
+minimum importing, or importing and `init` together, takes over 150 ms or 2.5 times confluent_kafka.
 """
 
 from __future__ import annotations
 
+import compileall
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
 
 ROUNDS = 9
 MAX_MS = 150.0
@@ -22,6 +27,7 @@ CASES = {
         "from streamgauge.producers import init; init(app='a', bootstrap='localhost:1')"
     ),
 }
+COMPILED = ("confluent_kafka", "streamgauge.contracts", "streamgauge.producers")
 BANNED = ("pydantic", "msgspec", "pyarrow", "faust", "clickhouse_connect", "click", "numpy")
 MEASURE = """
 import sys, time
@@ -32,7 +38,19 @@ print(took, *[m for m in {banned} if m in sys.modules])
 """
 
 
+def compile_all() -> None:
+    """Write the bytecode of both sides."""
+    for name in COMPILED:
+        spec = find_spec(name)
+        if spec is None or spec.origin is None:
+            sys.exit(f"{name} is not installed here: pip install -e .")
+        compileall.compile_dir(Path(spec.origin).parent, quiet=2)
+    for code in CASES.values():  # what they import of others, and the disk's cache
+        measure(code)
+
+
 def measure(code: str) -> float:
+    """Milliseconds that the code takes in a fresh interpreter."""
     run = subprocess.run(
         [sys.executable, "-c", MEASURE.format(code=code, banned=BANNED)],
         capture_output=True, text=True, check=True,
@@ -44,18 +62,24 @@ def measure(code: str) -> float:
 
 
 def main() -> int:
-    best = dict.fromkeys(CASES, float("inf"))
+    """Compile, measure, print, judge."""
+    compile_all()
+    took: dict[str, list[float]] = {name: [] for name in CASES}
     for _ in range(ROUNDS):
         for name, code in CASES.items():
-            best[name] = min(best[name], measure(code))
-    base = best["import confluent_kafka"]
+            took[name].append(measure(code))
+    base = min(took["import confluent_kafka"])
     failed = False
-    for name, took in best.items():
-        bad = took > MAX_MS or took / base > MAX_RATIO
+    for name, rounds in took.items():
+        best = min(rounds)
+        bad = best > MAX_MS or best / base > MAX_RATIO
         failed |= bad
         verdict = "TOO SLOW" if bad else "ok"
-        print(f"{name:32} {took:7.1f} ms  {took / base:5.2f} x confluent_kafka  {verdict}")
-    print(f"bar: {MAX_MS:g} ms and {MAX_RATIO} x, best of {ROUNDS}, interleaved")
+        print(
+            f"{name:30} min {best:6.1f} ms  median {median(rounds):6.1f} ms"
+            f"  {best / base:5.2f} x confluent_kafka  {verdict}"
+        )
+    print(f"bar: {MAX_MS:g} ms and {MAX_RATIO} x, by the minimum of {ROUNDS} interleaved rounds")
     return 1 if failed else 0
 
 
