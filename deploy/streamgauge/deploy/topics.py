@@ -76,6 +76,32 @@ def create_topics(
     return sorted(created)
 
 
+def remove_topics(
+    settings: KafkaSettings,
+    *,
+    registry: Sequence[TopicSpec] = REGISTRY,
+    timeout_s: float = SETTLE_S,
+) -> list[str]:
+    """Delete the registry's topics of this prefix; their names. Misconfigured if that is refused.
+
+    Consumer groups end with them: the broker drops the offsets of a topic that is deleted.
+    """
+    admin = admin_client(settings)
+    present = _topics(admin, settings, timeout_s)
+    names = sorted(settings.topic(spec) for spec in registry if settings.topic(spec) in present)
+    if not names:
+        return []
+    for name, future in admin.delete_topics(names, operation_timeout=timeout_s).items():
+        try:
+            future.result(timeout_s)
+        except KafkaException as error:
+            raise Misconfigured(
+                f"cannot delete {name}: {error.args[0].str()}",
+                hint=f"delete the topics named {settings.prefix}* yourself",
+            ) from error
+    return names
+
+
 def require_broker(settings: KafkaSettings, *, timeout_s: float = 10.0) -> None:
     """Unreachable if no broker answers there."""
     _topics(admin_client(settings), settings, timeout_s)

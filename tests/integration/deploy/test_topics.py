@@ -17,7 +17,7 @@ from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import ALERTS, EVENTS, REGISTRY, TICKS
 from streamgauge.deploy.ports import free_ports
-from streamgauge.deploy.topics import check_topics, create_topics
+from streamgauge.deploy.topics import check_topics, create_topics, remove_topics
 from tests.support.kafka import TestKafka
 
 pytestmark = pytest.mark.kafka
@@ -96,3 +96,12 @@ def test_a_setting_that_the_client_does_not_know_is_refused(kafka: TestKafka) ->
     settings = KafkaSettings(kafka.bootstrap, extra={"no.such.setting": "1"})
     with pytest.raises(Misconfigured, match=r"no\.such\.setting"):
         check_topics(settings)
+
+
+def test_removing_takes_the_topics_of_one_prefix_only(kafka: TestKafka, topic_prefix: str) -> None:
+    ours, theirs = kafka.settings(topic_prefix), kafka.settings(f"other-{topic_prefix}")
+    for settings in (ours, theirs):
+        create_topics(settings, partitions=1)
+    assert len(remove_topics(ours)) == len(REGISTRY)
+    assert remove_topics(ours) == []
+    assert check_topics(theirs, partitions=None) == []

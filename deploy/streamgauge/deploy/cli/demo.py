@@ -19,6 +19,9 @@ from streamgauge.deploy.cli.numbers import SPEED
     "--speed", type=SPEED, default=60.0, show_default=True, help="Event time per wall time."
 )
 @click.option("--stay/--no-stay", default=None, help="Stay up afterwards (default: on a terminal).")
+@click.option(
+    "--keep", is_flag=True, help="Leave topics and database on a broker and ClickHouse of yours."
+)
 @json_option
 @click.option(
     "--home", type=click.Path(file_okay=False, path_type=Path), help="Folder for runs' data."
@@ -30,6 +33,7 @@ def demo(
     home: Path | None,
     *,
     stay: bool | None,
+    keep: bool,
     as_json: bool,
 ) -> int:
     """Replay an hour of real LLM traffic with planted incidents through the whole stack.
@@ -38,4 +42,7 @@ def demo(
     """
     from streamgauge.deploy.demo import main
 
-    return main(seed=seed, incidents=incidents, speed=speed, stay=stay, home=home, as_json=as_json)
+    return main(
+        seed=seed, incidents=incidents, speed=speed, stay=stay, keep=keep, home=home,
+        as_json=as_json,
+    )  # fmt: skip

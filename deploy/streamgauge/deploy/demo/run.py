@@ -30,9 +30,11 @@ from streamgauge.deploy.demo.verdict import Planted, Verdict, judge
 from streamgauge.deploy.demo.watch import AlertWatch, EvaluationWatch
 from streamgauge.deploy.paths import home_folder
 from streamgauge.deploy.stack import Stack, StackConfig
+from streamgauge.deploy.topics import remove_topics
 from streamgauge.producers.traffic import TrafficReport, parse_kinds, replay
 from streamgauge.producers.traffic.reports import Progress as Sent
 from streamgauge.storage.client import connect
+from streamgauge.storage.sqltext import quote_name
 
 LATENESS_S = 30.0
 TAIL_S = 120.0
@@ -44,13 +46,16 @@ KEEP_RUNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a run is asked to be. stay: None = only on a terminal."""
+    """What a run is asked to be. stay: None = only on a terminal. keep: leave topics and database
+    on a broker and a ClickHouse of the user's.
+    """
 
     seed: int = 1
     incidents: str = "all"
     speed: float = 60.0
     home: Path | None = None
     stay: bool | None = None
+    keep: bool = False
     as_json: bool = False
 
 
@@ -61,10 +66,11 @@ def main(
     speed: float = 60.0,
     home: Path | None = None,
     stay: bool | None = None,
+    keep: bool = False,
     as_json: bool = False,
 ) -> int:
     """Run the demo; its exit code."""
-    options = Options(seed, incidents, speed, home, stay, as_json)
+    options = Options(seed, incidents, speed, home, stay, keep, as_json)
     return _Demo(options, SystemClock()).run()
 
 
@@ -116,7 +122,9 @@ class _Demo:
             finally:
                 alerts.close()
                 evaluations.close()
-        return 0 if verdict.ok and sent.ok else 1
+        passed = verdict.ok and sent.ok
+        self._leave(stack, keep=self.options.keep or not passed)
+        return 0 if passed else 1
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -225,8 +233,30 @@ class _Demo:
         except KeyboardInterrupt:
             self._say("stopping ...")
 
+    def _leave(self, stack: Stack, *, keep: bool) -> None:
+        """Remove what this run made on a broker or ClickHouse of the user's, or say what stays."""
+        made = []
+        if stack.state.kafka_external:
+            made.append(f"topics {self.config.prefix}* at {stack.kafka.bootstrap}")
+        if stack.state.store_external:
+            made.append(f"database {self.config.database} at {stack.store.url}")
+        if not made:
+            return
+        if keep:
+            self._say(f"kept: {' and '.join(made)}")
+            return
+        if stack.state.kafka_external:
+            remove_topics(stack.kafka)
+        if stack.state.store_external:
+            with connect(stack.store) as client:
+                client.command(
+                    f"DROP DATABASE IF EXISTS {quote_name(self.config.database)} SYNC",
+                    use_database=False,
+                )
+        self._say(f"removed: {' and '.join(made)}")
+
     def _say(self, line: str) -> None:
-        self.err.print(line, markup=False)
+        self.err.print(line, markup=False, soft_wrap=True)
 
 
 def _memory_mb(stack: Stack) -> dict[str, float]:
