@@ -18,12 +18,13 @@ from rich.table import Table
 from streamgauge.deploy.demo.verdict import Episode, Planted, Verdict
 
 PLOT_COLUMNS = 76
-PLOT_ROWS = 9
+PLOT_ROWS = 10
+TICK_MINUTES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One small plot: a value per minute of event time; the incident is drawn between its ends."""
+    """One small plot: a value per minute of event time, one at least; marks: the incident's ends."""
 
     title: str
     minutes: Sequence[int]
@@ -100,9 +101,16 @@ def draw(plot: Plot) -> str:
     plotext.plot(list(plot.minutes), list(plot.values), marker="braille")
     for mark in plot.marks:
         plotext.vline(mark)
+    top = max([*plot.values, 0.0])
+    heights = [0.0, top / 2, top] if top > 0 else [0.0]
+    plotext.ylim(0, top or 1)
+    plotext.yticks(heights, [f"{h:,.0f}" if h >= 1000 else f"{h:.3g}" for h in heights])
+    ticks = list(range(0, max([*plot.minutes, 0]) + 1, TICK_MINUTES))
+    plotext.xticks(ticks, [str(tick) for tick in ticks])
+    plotext.xlabel("minutes of event time; the lines are the incident's begin and end")
     text = str(plotext.build())
     plotext.clear_figure()
-    return plotext.uncolorize(text) if hasattr(plotext, "uncolorize") else text
+    return "\n".join(line.rstrip() for line in plotext.uncolorize(text).splitlines())
 
 
 def answer_table(answer: QueryAnswer) -> Table:
