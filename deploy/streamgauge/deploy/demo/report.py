@@ -24,7 +24,7 @@ TICK_MINUTES = 10
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One small plot: a value per minute of event time, one at least; marks: the incident's ends."""
+    """One small plot: a value (one at least) per minute of event time; marks: an incident's ends."""
 
     title: str
     minutes: Sequence[int]
