@@ -24,7 +24,7 @@ TICK_MINUTES = 10
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One small plot: a value (one at least) per minute of event time; marks: an incident's ends."""
+    """One small plot: one value or more, one a minute of event time; marks: minutes to mark."""
 
     title: str
     minutes: Sequence[int]
