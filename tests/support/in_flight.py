@@ -36,15 +36,18 @@ ANSWER_S = 0.3
 
 def kill_in_flight(stack: Stack, name: str, *, timeout_s: float = 30.0) -> None:
     """kill -9 `name` with an insert or a publication in flight; AssertionError if none was."""
+    watched = "alerts" if name == "kafka" else name
+    stack.wait_up(watched, timeout_s)  # the engine ends itself when a call to a dead broker hangs
+    begins, is_in_flight = _looks(stack, name)
     deadline = time.monotonic() + timeout_s
-    with _moments(stack, name) as (victim, begins, is_in_flight):
-        while time.monotonic() < deadline:
-            if not begins():
-                continue
-            with frozen(victim):
-                if is_in_flight():
-                    stack.kill(name)
-                    return
+    while time.monotonic() < deadline:
+        victim = stack.pid(watched)
+        if victim is None or not begins():
+            continue
+        with contextlib.suppress(ProcessLookupError), frozen(victim):
+            if is_in_flight(victim):
+                stack.kill(name)
+                return
     raise AssertionError(f"{name}: nothing was in flight at any moment of {timeout_s:g} s")
 
 
@@ -59,30 +62,23 @@ def frozen(pid: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-@contextlib.contextmanager
-def _moments(
-    stack: Stack, name: str
-) -> Iterator[tuple[int, Callable[[], bool], Callable[[], bool]]]:
-    """(pid to freeze, a quick look whether it is worth while, the look at the frozen process)."""
-    victim = stack.pid("alerts" if name == "kafka" else name)
-    assert victim is not None, f"{name} does not run"
+def _looks(stack: Stack, name: str) -> tuple[Callable[[], bool], Callable[[int], bool]]:
+    """(a quick look whether it is worth while, the look at the frozen process of this pid)."""
     if name in ("alerts", "kafka"):
         transactions = Transactions(stack.kafka)
-        yield victim, transactions.open, transactions.open
-        return
+        return transactions.open, lambda _pid: transactions.open()
     with store_client(stack) as client:
         parts = PartsBeingWritten(client)
     if name == "store":
-        yield victim, parts.any, parts.any
-        return
+        return parts.any, lambda _pid: parts.any()
     port = urlsplit(stack.store.url).port
     assert port is not None
 
-    def answered() -> bool:
+    def answered(pid: int) -> bool:
         time.sleep(ANSWER_S)
-        return unread_bytes(victim, port) > 0
+        return unread_bytes(pid, port) > 0
 
-    yield victim, parts.any, answered
+    return parts.any, answered
 
 
 class PartsBeingWritten:
