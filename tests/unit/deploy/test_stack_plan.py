@@ -177,6 +177,44 @@ def test_a_service_comes_back_after_the_disk_was_full() -> None:
     process.stop(1)
 
 
+def test_a_death_is_logged_with_name_signal_and_what_happens_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = "print('ready', flush=True); import time; time.sleep(600)"
+    path = tmp_path / "scores.log"
+    worker = WorkerService("scores", [sys.executable, "-c", script], dict, path, settle_s=0)
+    process = Supervised(worker, clock=SystemClock(), on_change=lambda: None)
+    process.launch()
+    process.wait_first_start()
+    process.kill()
+    assert process.wait_up(20)
+    assert process.state.note == "was ended by signal 9 (SIGKILL)"
+    process.stop(5)
+    assert [r.getMessage() for r in caplog.records] == [
+        f"scores was ended by signal 9 (SIGKILL); starting it again in 0.2 s (log {path})"
+    ]
+    assert process.state.restarts == 1
+
+
+def test_a_process_that_ends_by_itself_is_logged_with_its_last_line_each_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = "import time; time.sleep(0.3); print('error: no rules at /x'); raise SystemExit(2)"
+    path = tmp_path / "alerts.log"
+    worker = WorkerService("alerts", [sys.executable, "-c", script], dict, path, settle_s=0)
+    process = Supervised(worker, clock=SystemClock(), on_change=lambda: None)
+    process.launch()
+    deadline = time.monotonic() + 20
+    while len(caplog.records) < 3:
+        assert time.monotonic() < deadline, "it was not started again"
+        time.sleep(0.05)
+    process.stop(5)
+    assert [r.getMessage() for r in caplog.records[:3]] == [
+        f"alerts ended with code 2: no rules at /x; starting it again in {wait} s (log {path})"
+        for wait in ("0.2", "0.4", "0.8")
+    ]
+
+
 def test_a_stack_whose_supervisor_is_gone_does_not_run(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     identity = Pid.of(child.pid)

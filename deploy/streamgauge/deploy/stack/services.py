@@ -115,10 +115,12 @@ class StoreService:
         self.log = log
         self.store = EmbeddedStore(data, port, log=log, die_with_parent=True)
         self.settings: StoreSettings | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers a ping."""
         self.settings = self.store.start()
+        self._process = self.store._process
 
     @property
     def pid(self) -> int | None:
@@ -128,7 +130,7 @@ class StoreService:
     @property
     def exit_code(self) -> int | None:
         """None while it runs."""
-        return None if self.store.running() else -signal.SIGKILL
+        return None if self._process is None else self._process.poll()
 
     def last_words(self) -> str:
         """End of its log."""
@@ -238,5 +240,18 @@ class WorkerService:
 def died(name: str, code: int, words: str, log: Path) -> StreamgaugeError:
     """The error for a process that ended: exit code 2 is a wrong setting, 3 an absent service."""
     kind = {2: Misconfigured, 3: Unreachable}.get(code, StreamgaugeError)
-    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-    return kind(f"{name} {how}: {words or 'no output'}", hint=f"its log is {log}")
+    return kind(f"{name} {ending(code)}: {words or 'no output'}", hint=f"its log is {log}")
+
+
+def ending(code: int) -> str:
+    """An exit code in words; negative = ended by that signal.
+
+    >>> ending(1), ending(-9)
+    ('ended with code 1', 'was ended by signal 9 (SIGKILL)')
+    """
+    if code >= 0:
+        return f"ended with code {code}"
+    try:
+        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"was ended by signal {-code}"

@@ -10,7 +10,7 @@ from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack.plan import backoff_s
-from streamgauge.deploy.stack.services import Service
+from streamgauge.deploy.stack.services import Service, ending
 from streamgauge.deploy.stack.state import ProcessState
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Supervised:
                     self._first_start_done.set()
                     return
                 failures += 1
-                self._show("restarting", error.message)
+                words = error.message
             else:
                 self._show("up")
                 self._up.set()
@@ -107,18 +107,21 @@ class Supervised:
                     return
                 steady = self._clock.monotonic() - began > STEADY_S
                 failures = 1 if steady else failures + 1
-                words = self._epitaph()
-                log.warning("process_died", extra={"service": self.service.name, "why": words})
-                self._show("restarting", words)
+                words = f"{self.service.name} {self._epitaph()}"
+            self._show("restarting", words.removeprefix(f"{self.service.name} "))
             self.state.restarts += 1
-            self._stopping.wait(backoff_s(failures))
+            wait_s = backoff_s(failures)
+            log.warning("%s; starting it again in %.1f s (log %s)", words, wait_s, self.service.log)
+            self._stopping.wait(wait_s)
 
     def _as_error(self, raised: Exception) -> StreamgaugeError:
         if isinstance(raised, StreamgaugeError):
             return raised
-        log.error("start_failed", extra={"service": self.service.name}, exc_info=raised)
         words = f"{self.service.name} cannot be started: {raised or type(raised).__name__}"
-        return Misconfigured(words) if isinstance(raised, OSError) else StreamgaugeError(words)
+        if isinstance(raised, OSError):
+            return Misconfigured(words)
+        log.error(words, exc_info=raised)
+        return StreamgaugeError(words)
 
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_S):
@@ -127,9 +130,8 @@ class Supervised:
 
     def _epitaph(self) -> str:
         code = self.service.exit_code or 0
-        if code < 0:
-            return f"ended by signal {-code}"
-        return f"ended with code {code}: {self.service.last_words()}"
+        said = self.service.last_words() if code >= 0 else ""
+        return f"{ending(code)}: {said}" if said else ending(code)
 
     def _show(self, state: str, note: str = "") -> None:
         pid = self.service.pid if state == "up" else None
@@ -142,4 +144,4 @@ class Supervised:
         try:
             self._on_change()
         except OSError as error:  # the disk is full: what runs goes on running
-            log.error("state_not_written", extra={"why": str(error)})
+            log.error("stack.json is not written, %s is %s: %s", self.state.name, state, error)
