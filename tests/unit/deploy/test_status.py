@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
 from streamgauge.deploy.cli.status import show
-from streamgauge.deploy.status.collect import writer_rows
+from streamgauge.deploy.processes import Pid
+from streamgauge.deploy.stack.state import ProcessState
+from streamgauge.deploy.status.collect import judge, writer_rows
 from streamgauge.deploy.status.explain import explain
 from streamgauge.deploy.status.model import DiskRow, ProcessRow, Snapshot, WriterRow
 
@@ -92,6 +95,35 @@ def test_what_is_not_there_yet_is_explained() -> None:
     assert "alerts is being restarted: ended with code 1" in text
     assert "scores: not installed" in text
     assert "only 1.0 GB are free" in text
+
+
+def test_what_stack_json_says_is_not_believed() -> None:
+    me = Pid.of(os.getpid())
+    assert me is not None
+    alive = ProcessState("kafka", "up", me.as_json(), log="/k.log")
+    other = {"pid": me.pid, "started_ms": me.started_ms - 60_000}
+    gone = ProcessState("kafka", "up", other, note="was ended by signal 9")
+    assert judge(alive, answers=True) == ("up", "")
+    assert judge(alive, answers=None) == ("up", "")
+    assert judge(alive, answers=False)[0] == "no answer"
+    word, note = judge(gone, answers=False)
+    assert word == "dead"
+    assert f"its process {me.pid} is gone" in note
+    assert "was ended by signal 9" in note
+    assert judge(gone, answers=None)[0] == "dead"
+    assert judge(gone, answers=True)[0] == "up"  # it came back, and that could not be written
+    assert judge(ProcessState("kafka", "restarting"), answers=False)[0] == "restarting"
+
+
+def test_a_dead_process_and_a_silent_service_are_explained_and_not_ok() -> None:
+    row = ProcessRow("kafka", "dead", None, None, None, None, 0, "its process 12 is gone")
+    seen = replace(UP, processes=(row,), writers=(), silent=("Kafka at 127.0.0.1:9092",))
+    assert explain(seen) == [
+        "kafka: its process 12 is gone",
+        "Kafka at 127.0.0.1:9092 does not answer",
+    ]
+    assert not seen.ok
+    assert not replace(UP, silent=("ClickHouse at http://x",)).ok
 
 
 def test_a_writer_that_fell_silent_is_named() -> None:

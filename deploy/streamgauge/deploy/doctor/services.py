@@ -27,10 +27,11 @@ def stack(context: Context, _clock: Clock) -> Iterator[Finding]:
     if state is None:
         yield Finding("stack", Level.WARN, f"none runs on {context.home}", "streamgauge up")
         return
-    bad = [p for p in state.processes.values() if p.state not in ("up", "missing")]
+    bad = [p for p in state.processes.values() if p.gone or p.state not in ("up", "missing")]
     for process in bad:
+        seen = "its process is gone, stack.json says up" if process.gone else process.state
         yield Finding(
-            process.name, Level.BAD, f"{process.state}: {process.note}", f"see {process.log}"
+            process.name, Level.BAD, f"{seen}: {process.note}".rstrip(": "), f"see {process.log}"
         )
     often = [p for p in state.processes.values() if p.restarts >= 3 and p not in bad]
     for process in often:

@@ -34,6 +34,12 @@ class ProcessState:
         """Pid and start time of the running process."""
         return Pid.from_json(self.pid)
 
+    @property
+    def gone(self) -> bool:
+        """True if it is said to be up and its process is not there: the file may be old."""
+        identity = self.identity
+        return self.state == "up" and (identity is None or not identity.alive)
+
 
 @dataclass(slots=True)
 class StackState:

@@ -1,22 +1,39 @@
-"""Looks at a stack: stack.json, the processes, the last ticks, the disk. Starts nothing."""
+"""Looks at a stack: stack.json, the processes, the last ticks, the disk. Starts nothing.
+
+stack.json may be old: it cannot be written on a full disk. So each process is looked up, and Kafka
+and the store are asked; what is seen counts.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import StreamgaugeError
+from streamgauge.contracts.kafka import ENV_BOOTSTRAP
 from streamgauge.contracts.ticks import PartitionProgress, Tick, source_clock_ms
 from streamgauge.deploy.context import Context
 from streamgauge.deploy.stack.logs import CAP_BYTES, OLDER, folder_bytes
 from streamgauge.deploy.stack.state import ProcessState, StackState, read_state
-from streamgauge.deploy.status.model import DiskRow, ProcessRow, Snapshot, WriterRow
+from streamgauge.deploy.status.model import (
+    DEAD,
+    NO_ANSWER,
+    OTHER_PID,
+    DiskRow,
+    ProcessRow,
+    Snapshot,
+    WriterRow,
+)
+from streamgauge.storage.settings import ENV_URL
 
 CPU_SAMPLE_S = 0.25
+ANSWER_S = 5.0
+"""How long Kafka and the store may take to answer."""
 PARTITION_CAP = "1 GB a partition, and each topic's retention"
 
 
@@ -31,6 +48,8 @@ def collect(context: Context, *, clock: Clock) -> Snapshot:
         word = state.state if state.state in ("down", "failed") else "killed"
         return Snapshot(str(context.home), word, disk=disk, free_bytes=free, error=state.error)
     now = clock.now_ms()
+    own = _of_the_stack(context, state)
+    answers = {"kafka": _kafka_answers(own), "store": _store_answers(own)}
     return Snapshot(
         home=str(context.home),
         state=state.state,
@@ -38,13 +57,48 @@ def collect(context: Context, *, clock: Clock) -> Snapshot:
         clock_mode=state.clock_mode,
         lateness_s=state.lateness_s,
         uptime_s=(now - state.started_ms) / 1000,
-        processes=_processes(list(state.processes.values()), clock=clock),
-        writers=_writers(context, now_ms=now),
+        processes=_processes(list(state.processes.values()), answers, clock=clock),
+        writers=_writers(own, now_ms=now) if answers["kafka"] else (),
         disk=disk,
         free_bytes=free,
         toxicity_weights=has_weights(context.env),
-        drift_windows=drift_windows(context),
+        drift_windows=drift_windows(own) if answers["store"] else None,
+        silent=tuple(
+            f"{label} at {address}"
+            for name, label, address in (
+                ("kafka", "Kafka", state.bootstrap),
+                ("store", "ClickHouse", state.store_url),
+            )
+            if address and not answers[name]
+        ),
     )
+
+
+def _of_the_stack(context: Context, state: StackState) -> Context:
+    """The context without addresses that mean other services than the stack's own."""
+    others = {ENV_BOOTSTRAP} if not state.kafka_external else set()
+    others |= {ENV_URL} if not state.store_external else set()
+    return replace(context, env={k: v for k, v in context.env.items() if k not in others})
+
+
+def _kafka_answers(context: Context) -> bool:
+    from streamgauge.deploy.topics import require_broker
+
+    try:
+        require_broker(context.kafka(), timeout_s=ANSWER_S)
+    except StreamgaugeError:
+        return False
+    return True
+
+
+def _store_answers(context: Context) -> bool:
+    from streamgauge.deploy.sql import ask_rows
+
+    try:
+        ask_rows(context.store(reader=True), "SELECT 1", timeout_s=ANSWER_S)
+    except StreamgaugeError:
+        return False
+    return True
 
 
 def has_weights(env: Mapping[str, str]) -> bool:
@@ -68,7 +122,25 @@ def _addresses(state: StackState) -> dict[str, str]:
     return found
 
 
-def _processes(states: list[ProcessState], *, clock: Clock) -> tuple[ProcessRow, ...]:
+def judge(state: ProcessState, *, answers: bool | None) -> tuple[str, str]:
+    """State and note of a process as seen, whatever stack.json says.
+
+    answers: whether its service does; None if it has none to ask.
+    """
+    if state.gone and answers:
+        return "up", f"{OTHER_PID}: that file is old (is the disk full?)"
+    if state.gone:
+        pid = "" if state.identity is None else f" {state.identity.pid}"
+        last = f"; before: {state.note}" if state.note else ""
+        return DEAD, f"its process{pid} is gone, stack.json says up (is the disk full?){last}"
+    if state.state == "up" and answers is False:
+        return NO_ANSWER, f"its process runs and does not answer; its log is {state.log}"
+    return state.state, state.note
+
+
+def _processes(
+    states: list[ProcessState], answers: Mapping[str, bool], *, clock: Clock
+) -> tuple[ProcessRow, ...]:
     live: dict[str, psutil.Process] = {}
     for state in states:
         process = None if state.identity is None else state.identity.process()
@@ -79,10 +151,11 @@ def _processes(states: list[ProcessState], *, clock: Clock) -> tuple[ProcessRow,
     rows = []
     for state in states:
         process = live.get(state.name)
+        word, note = judge(state, answers=answers.get(state.name))
         rows.append(
             ProcessRow(
                 name=state.name,
-                state=state.state,
+                state=word,
                 pid=None if process is None else process.pid,
                 cpu=None
                 if process is None
@@ -90,7 +163,7 @@ def _processes(states: list[ProcessState], *, clock: Clock) -> tuple[ProcessRow,
                 rss_bytes=None if process is None else _rss(process),
                 up_s=(clock.now_ms() - state.since_ms) / 1000 if process is not None else None,
                 restarts=state.restarts,
-                note=state.note,
+                note=note,
             )
         )
     return tuple(rows)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+DEAD = "dead"
+NO_ANSWER = "no answer"
+OTHER_PID = "answers, but not as the process in stack.json"
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
-    """One process. cpu: cores in use just now; None where it does not run."""
+    """One process. state: as in stack.json, or what was seen instead: dead, no answer.
+
+    cpu: cores in use just now; None where it does not run.
+    """
 
     name: str
     state: str
@@ -60,8 +67,11 @@ class Snapshot:
     toxicity_weights: bool = False
     drift_windows: tuple[int, int] | None = None
     error: str = ""
+    silent: tuple[str, ...] = ()
+    """Services that did not answer, Kafka and store, with their address."""
 
     @property
     def ok(self) -> bool:
-        """Up, with every process that this installation has."""
-        return self.state == "up" and all(p.state in ("up", "missing") for p in self.processes)
+        """Up, with every process that this installation has, and both services answer."""
+        good = all(p.state in ("up", "missing") for p in self.processes)
+        return self.state == "up" and good and not self.silent
