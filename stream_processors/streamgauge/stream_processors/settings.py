@@ -16,15 +16,12 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
-from streamgauge.contracts.errors import Misconfigured
+from streamgauge.contracts.environment import lateness_s, number
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.storage.settings import StoreSettings
-
-N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class WorkerSettings:
         return cls(
             kafka=KafkaSettings.from_env(env),
             store=StoreSettings.from_env(env),
-            lateness_s=number(env, "STREAMGAUGE_LATENESS_S", 5.0, 0, 86_400, float),
+            lateness_s=lateness_s(env),
             flush_s=number(env, "STREAMGAUGE_FLUSH_S", 0.5, 0.05, 10, float),
             flush_events=number(env, "STREAMGAUGE_FLUSH_EVENTS", 16_384, 100, 200_000, int),
             session_s=number(env, "STREAMGAUGE_SESSION_S", 10.0, 6, 300, float),
@@ -56,19 +53,3 @@ class WorkerSettings:
             instance=re.sub(r"[^A-Za-z0-9_.-]", "-", instance)[:100],
             metrics_port=number(env, "STREAMGAUGE_METRICS_PORT", 0, 0, 65_535, int),
         )
-
-
-def number(
-    env: Mapping[str, str], name: str, default: N, low: float, high: float, kind: Callable[[str], N]
-) -> N:
-    """A bounded number from the environment; Misconfigured names the variable."""
-    text = env.get(name)
-    if not text:
-        return default
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not low <= value <= high:
-        raise Misconfigured(f"{name}={text!r}: expected a number from {low:g} to {high:g}")
-    return value

@@ -16,7 +16,8 @@ import threading
 from collections.abc import Mapping
 
 from streamgauge.contracts.clock import SystemClock
-from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
+from streamgauge.contracts.environment import clock_mode
+from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.stream_processors.drift.closer import Closer
 from streamgauge.stream_processors.drift.processor import DriftProcessor
@@ -34,8 +35,8 @@ log = logging.getLogger(__name__)
 
 def run() -> None:
     """Run until SIGTERM, then exit 0."""
-    set_up_logging("drift")
     try:
+        set_up_logging("drift")
         code = _run(os.environ)
     except StreamgaugeError as e:
         sys.stderr.write(f"streamgauge drift: {e}\n")
@@ -46,7 +47,7 @@ def run() -> None:
 def _run(env: Mapping[str, str]) -> int:
     settings = WorkerSettings.from_env(env)
     drift = DriftSettings.from_env(env)
-    closing = _Closing(settings, drift, live=_is_live(env))
+    closing = _Closing(settings, drift, live=clock_mode(env) == "live")
     closing.start()
     try:
         spec = WorkerSpec(
@@ -55,13 +56,6 @@ def _run(env: Mapping[str, str]) -> int:
         return run_worker(spec, settings)
     finally:
         closing.end()
-
-
-def _is_live(env: Mapping[str, str]) -> bool:
-    mode = env.get("STREAMGAUGE_CLOCK_MODE") or "live"
-    if mode not in ("live", "replay"):
-        raise Misconfigured(f'STREAMGAUGE_CLOCK_MODE is "{mode}"', hint="set it to live or replay")
-    return mode == "live"
 
 
 class _Closing:

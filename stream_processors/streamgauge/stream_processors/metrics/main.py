@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Mapping
 
+from streamgauge.contracts.environment import number
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, MetricsProcessor
 from streamgauge.stream_processors.metrics.recall import recall
-from streamgauge.stream_processors.settings import WorkerSettings, number
+from streamgauge.stream_processors.settings import WorkerSettings
 from streamgauge.stream_processors.worker import WorkerSpec, run_worker
 
 
@@ -33,8 +34,8 @@ def build_spec(env: Mapping[str, str] = os.environ) -> WorkerSpec:
 
 def run() -> None:
     """Run until SIGTERM, then exit 0."""
-    set_up_logging("metrics")
     try:
+        set_up_logging("metrics")
         code = run_worker(build_spec(), WorkerSettings.from_env())
     except StreamgaugeError as e:
         sys.stderr.write(f"streamgauge metrics: {e}\n")

@@ -56,8 +56,8 @@ def _work(env: Mapping[str, str]) -> int:
 
 def run() -> None:
     """Run until SIGTERM, then exit 0."""
-    set_up_logging("scores")
     try:
+        set_up_logging("scores")
         code = _work(os.environ)
     except StreamgaugeError as e:
         sys.stderr.write(f"streamgauge scores: {e}\n")
