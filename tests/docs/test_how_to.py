@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from streamgauge.alerting import check
 from streamgauge.contracts.errors import BadInput
@@ -29,6 +29,7 @@ from streamgauge.stream_processors.scores.registry import GROUP, load_scorers
 from streamgauge.stream_processors.scores.scorer import Scored, TextScorer
 from streamgauge.stream_processors.scores.settings import ScoreSettings
 from tests.support.kafka import TestKafka, create_topics
+from tests.support.waiting import until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted((DOCS / "how-to").glob("*.md"))
@@ -61,14 +62,29 @@ def shell(name: str, kafka: KafkaSettings, **env: str) -> subprocess.CompletedPr
     )  # fmt: skip
 
 
+ELECTING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""Codes while a topic that was just made gets its leaders."""
+
+
 def read_all(kafka: KafkaSettings, topic: str) -> list[tuple[str, bytes]]:
     """Key and value of every message of a topic."""
     reader = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "how-to"})
-    try:
+
+    def ends() -> dict[int, int]:
         partitions = reader.list_topics(topic, timeout=10).topics[topic].partitions
-        reader.assign([TopicPartition(topic, p, 0) for p in partitions])
-        ends = sum(reader.get_watermark_offsets(TopicPartition(topic, p))[1] for p in partitions)
-        found = reader.consume(ends, timeout=20)
+        try:
+            return {
+                p: reader.get_watermark_offsets(TopicPartition(topic, p))[1] for p in partitions
+            }
+        except KafkaException as e:
+            if e.args[0].code() in ELECTING:
+                return {}
+            raise
+
+    try:
+        upper = until(ends, f"leaders of {topic}")
+        reader.assign([TopicPartition(topic, p, 0) for p in upper])
+        found = reader.consume(sum(upper.values()), timeout=20)
     finally:
         reader.close()
     return [((m.key() or b"").decode(), m.value() or b"") for m in found]

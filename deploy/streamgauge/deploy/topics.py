@@ -91,15 +91,19 @@ def remove_topics(
     names = sorted(settings.topic(spec) for spec in registry if settings.topic(spec) in present)
     if not names:
         return []
+    deleted = []
     for name, future in admin.delete_topics(names, operation_timeout=timeout_s).items():
         try:
             future.result(timeout_s)
+            deleted.append(name)
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                continue  # gone already: the list of topics was a moment old
             raise Misconfigured(
                 f"cannot delete {name}: {error.args[0].str()}",
                 hint=f"delete the topics named {settings.prefix}* yourself",
             ) from error
-    return names
+    return sorted(deleted)
 
 
 def require_broker(settings: KafkaSettings, *, timeout_s: float = 10.0) -> None:
