@@ -165,6 +165,28 @@ def test_purge_shows_its_plan_and_needs_a_yes(
     assert not home.exists()
 
 
+def test_purge_names_and_removes_runs_of_the_demo_but_not_one_that_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from streamgauge.deploy.stack.layout import prepare_home, take_lock
+
+    runs = tmp_path / "home-demo"
+    for name in ("run-1", "run-2"):
+        prepare_home(runs / name)
+    (runs / "notes.txt").write_text("mine")
+    assert main(["down", "--purge"]) == 2
+    err = capsys.readouterr().err
+    assert str(runs / "run-1") in err
+    assert str(runs / "run-2") in err
+    with take_lock(runs / "run-2") or pytest.fail("locked"):
+        assert main(["down", "--purge", "--yes"]) == 0
+        assert sorted(p.name for p in runs.iterdir()) == ["notes.txt", "run-2"]
+    assert f"removed the demo run {runs / 'run-1'}" in capsys.readouterr().err
+    (runs / "notes.txt").unlink()
+    assert main(["down", "--purge", "--yes"]) == 0
+    assert not runs.exists()
+
+
 def test_status_and_doctor_work_before_anything_was_started(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

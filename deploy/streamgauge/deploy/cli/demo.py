@@ -1,4 +1,4 @@
-"""`streamgauge demo`: hands over to streamgauge.deploy.demo."""
+"""`streamgauge demo`: hands over to streamgauge.deploy.demo.run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from streamgauge.deploy.cli.numbers import SPEED
 )
 @json_option
 @click.option(
-    "--home", type=click.Path(file_okay=False, path_type=Path), help="Folder for runs' data."
-)
+    "--home", type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the data of runs, the last 3 are kept (default: beside the stack's).",
+)  # fmt: skip
 def demo(
     seed: int,
     incidents: str,
@@ -38,9 +39,11 @@ def demo(
 ) -> int:
     """Replay an hour of real LLM traffic with planted incidents through the whole stack.
 
-    Exits 0 only if every planted page-class incident was found and nothing false fired.
+    Exits 0 only if every planted page-class incident was found and nothing false fired. On a broker
+    or ClickHouse of yours (STREAMGAUGE_BOOTSTRAP, STREAMGAUGE_STORE_URL) it then removes its topics
+    and its database; after a failure it keeps them and says how to remove them.
     """
-    from streamgauge.deploy.demo import main
+    from streamgauge.deploy.demo.run import main
 
     return main(
         seed=seed, incidents=incidents, speed=speed, stay=stay, keep=keep, home=home,

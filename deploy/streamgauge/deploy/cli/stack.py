@@ -144,10 +144,14 @@ def describe(state: StackState) -> str:
 
 @command(example="streamgauge down\nstreamgauge down --purge --yes")
 @home_option
-@click.option("--purge", is_flag=True, help="Also remove the data folder: topics, tables, keys.")
+@click.option(
+    "--purge", is_flag=True,
+    help="Also remove the data folder (topics, tables, keys) and the demo's runs beside it.",
+)  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do what --purge plans.")
 def down(home: Path | None, *, purge: bool, yes: bool) -> None:
     """Stop the stack in order: workers, store, Kafka. What does not end in time is killed."""
+    from streamgauge.deploy.demo.runs import find_runs, forget_runs, runs_folder
     from streamgauge.deploy.stack.detached import stop_detached
     from streamgauge.deploy.stack.layout import OURS, is_locked
     from streamgauge.deploy.stack.layout import purge as remove
@@ -155,15 +159,15 @@ def down(home: Path | None, *, purge: bool, yes: bool) -> None:
 
     folder = (home or home_folder()).expanduser().resolve()
     if purge and not yes:
-        here = [name for name in OURS if (folder / name).exists()]
+        here = [folder / name for name in OURS if (folder / name).exists()]
+        here += find_runs(runs_folder(folder))
         if not here:
             say(f"nothing to remove in {folder}")
             return
-        say(f"would stop the stack and remove from {folder}:")
-        for name in here:
-            path = folder / name
+        say("would stop the stack and remove:")
+        for path in here:
             size = folder_bytes(path) if path.is_dir() else path.stat().st_size
-            say(f"  {name:<12} {human_bytes(size)}")
+            say(f"  {path}  {human_bytes(size)}")
         raise Misconfigured(
             "--purge removes data for good and was not confirmed", hint="add --yes to do it"
         )
@@ -175,3 +179,5 @@ def down(home: Path | None, *, purge: bool, yes: bool) -> None:
     if purge and folder.exists():
         remove(folder)
         say(f"removed the data in {folder}")
+    for run in forget_runs(runs_folder(folder)) if purge else ():
+        say(f"removed the demo run {run}")

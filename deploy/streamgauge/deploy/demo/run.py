@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import threading
 import uuid
@@ -26,22 +25,22 @@ from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.environment import ENV_RULES
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.deploy.demo import questions, report
+from streamgauge.deploy.demo.leftovers import Leftovers
+from streamgauge.deploy.demo.runs import KEEP_RUNS, forget_runs, runs_folder
 from streamgauge.deploy.demo.verdict import Planted, Verdict, judge
 from streamgauge.deploy.demo.watch import AlertWatch, EvaluationWatch
 from streamgauge.deploy.paths import home_folder
 from streamgauge.deploy.stack import Stack, StackConfig
-from streamgauge.deploy.topics import remove_topics
 from streamgauge.producers.traffic import TrafficReport, parse_kinds, replay
 from streamgauge.producers.traffic.reports import Progress as Sent
 from streamgauge.storage.client import connect
-from streamgauge.storage.sqltext import quote_name
 
 LATENESS_S = 30.0
 TAIL_S = 120.0
 GRID_S = 60.0
 """The coarsest evaluation grid of the default pack."""
 SETTLE_TIMEOUT_S = 60.0
-KEEP_RUNS = 3
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +81,9 @@ class _Demo:
         self.out = Console(highlight=False)
         run_id = uuid.uuid4().hex[:8]
         home = home_folder()
-        runs = options.home or home.with_name(f"{home.name}-demo")
+        runs = options.home or runs_folder(home)
         runs.mkdir(parents=True, exist_ok=True)
-        _forget_old_runs(runs)
+        forget_runs(runs, keep=KEEP_RUNS - 1)  # and this one
         self.folder = runs / f"run-{run_id}"
         self.config = StackConfig(
             home=str(self.folder),
@@ -99,32 +98,39 @@ class _Demo:
         started = self.clock.monotonic()
         kinds = parse_kinds(self.options.incidents)
         env = {k: v for k, v in os.environ.items() if k != ENV_RULES}  # the pack as it ships
-        with Stack(self.config, env=env, progress=self._say) as stack:
-            alerts, evaluations = AlertWatch(stack.kafka), EvaluationWatch(stack.kafka)
-            try:
-                sent = self._replay(stack, kinds)
-                if sent.interrupted:
-                    self._say("interrupted")
-                    return 130
-                self._settle(sent, evaluations, alerts)
-                verdict = judge(
-                    [
-                        Planted(
-                            str(i.kind), i.app, i.start_ms, i.end_ms, i.severity_class == "page"
-                        )
-                        for i in sent.incidents
-                    ],
-                    list(alerts.episodes),
-                )
-                self._report(stack, sent, verdict, self.clock.monotonic() - started)
-                if self._stays():
-                    self._stay(stack)
-            finally:
-                alerts.close()
-                evaluations.close()
-        passed = verdict.ok and sent.ok
-        self._leave(stack, keep=self.options.keep or not passed)
-        return 0 if passed else 1
+        stack, code = Stack(self.config, env=env, progress=self._say), 1
+        try:
+            with stack:
+                code = self._run(stack, kinds, started)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+            raise
+        finally:
+            self._leave(stack, keep=self.options.keep or code not in (0, INTERRUPTED))
+        return code
+
+    def _run(self, stack: Stack, kinds: tuple[object, ...], started: float) -> int:
+        alerts, evaluations = AlertWatch(stack.kafka), EvaluationWatch(stack.kafka)
+        try:
+            sent = self._replay(stack, kinds)
+            if sent.interrupted:
+                self._say("interrupted")
+                return INTERRUPTED
+            self._settle(sent, evaluations, alerts)
+            verdict = judge(
+                [
+                    Planted(str(i.kind), i.app, i.start_ms, i.end_ms, i.severity_class == "page")
+                    for i in sent.incidents
+                ],
+                list(alerts.episodes),
+            )
+            self._report(stack, sent, verdict, self.clock.monotonic() - started)
+            if self._stays():
+                self._stay(stack)
+        finally:
+            alerts.close()
+            evaluations.close()
+        return 0 if verdict.ok and sent.ok else 1
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -235,25 +241,14 @@ class _Demo:
 
     def _leave(self, stack: Stack, *, keep: bool) -> None:
         """Remove what this run made on a broker or ClickHouse of the user's, or say what stays."""
-        made = []
-        if stack.state.kafka_external:
-            made.append(f"topics {self.config.prefix}* at {stack.kafka.bootstrap}")
-        if stack.state.store_external:
-            made.append(f"database {self.config.database} at {stack.store.url}")
-        if not made:
-            return
-        if keep:
-            self._say(f"kept: {' and '.join(made)}")
-            return
-        if stack.state.kafka_external:
-            remove_topics(stack.kafka)
-        if stack.state.store_external:
-            with connect(stack.store) as client:
-                client.command(
-                    f"DROP DATABASE IF EXISTS {quote_name(self.config.database)} SYNC",
-                    use_database=False,
-                )
-        self._say(f"removed: {' and '.join(made)}")
+        made = Leftovers.of(stack)
+        what = " and ".join(made.names)
+        if what and keep:
+            self._say("\n  ".join([f"kept: {what}; to remove:", *made.removal]))
+        elif what:
+            made.remove()
+            self._say(f"removed: {what}")
+        self._say(f"data and logs of this run: {self.folder} (the last {KEEP_RUNS} runs are kept)")
 
     def _say(self, line: str) -> None:
         self.err.print(line, markup=False, soft_wrap=True)
@@ -267,13 +262,3 @@ def _memory_mb(stack: Stack) -> dict[str, float]:
         if identity is not None and identity.alive:
             sizes[name] = psutil.Process(identity.pid).memory_info().rss / 1e6
     return sizes
-
-
-def _forget_old_runs(runs: Path) -> None:
-    """Keep the folders of the last runs only; a running one is locked and stays."""
-    from streamgauge.deploy.stack.layout import is_locked
-
-    old = sorted(runs.glob("run-*"), key=lambda p: p.stat().st_mtime, reverse=True)
-    for folder in old[KEEP_RUNS:]:
-        if not is_locked(folder):
-            shutil.rmtree(folder, ignore_errors=True)
