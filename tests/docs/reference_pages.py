@@ -17,7 +17,7 @@ from typing import Any
 import click
 from prometheus_client import metrics as prometheus
 
-from streamgauge.alerting.metrics import DIMENSIONS, MAP_DIMENSIONS, METRICS
+from streamgauge.alerting.rules.metrics import DIMENSIONS, MAP_DIMENSIONS, METRICS
 from streamgauge.deploy.cli import root
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
@@ -97,7 +97,7 @@ def prometheus_metrics() -> list[Any]:
 def metrics_page() -> str:
     """Prometheus metrics of the workers, and the metrics that a rule may name."""
     parts = [
-        HEAD.format(source="telemetry.py and alerting/metrics.py"),
+        HEAD.format(source="telemetry.py and rules/metrics.py"),
         "# Metrics\n",
         "## Prometheus metrics of the workers\n",
         "The metrics, scores and drift workers serve them on `STREAMGAUGE_METRICS_PORT`; "

@@ -10,8 +10,8 @@ from confluent_kafka import KafkaError, Producer
 
 from streamgauge.contracts.reasons import Reject
 from streamgauge.stream_processors.metrics.accounting import OUTCOMES
-from streamgauge.stream_processors.metrics.dedup import ID_HORIZON, SEQ_HORIZON
-from streamgauge.stream_processors.metrics.labels import CAP
+from streamgauge.stream_processors.reading.dedup import ID_HORIZON, SEQ_HORIZON
+from streamgauge.stream_processors.reading.labels import CAP
 from tests.integration.metrics import test_bad_input as proof
 from tests.support.kafka import TestKafka, create_topics
 

@@ -17,7 +17,7 @@ from streamgauge.storage.retention import DEFAULT_DAYS, Retention
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.stream_processors.drift.settings import DriftSettings
 from streamgauge.stream_processors.metrics.main import build_spec
-from streamgauge.stream_processors.requests import label_cap
+from streamgauge.stream_processors.reading.requests import label_cap
 from streamgauge.stream_processors.scores.settings import ScoreSettings
 from streamgauge.stream_processors.settings import WorkerSettings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamgauge.alerting import main as engine
-from streamgauge.alerting.conditions import CHANCE_SIGMAS, SCATTER_SIGMAS
+from streamgauge.alerting.evaluation.conditions import CHANCE_SIGMAS, SCATTER_SIGMAS
 from streamgauge.producers.traffic.timeline import LONG_SPAN_MS, MAX_BEATS, heartbeat_every
 from streamgauge.stream_processors.drift.settings import DriftSettings
 from streamgauge.stream_processors.drift.statistic import Z_CLIP

@@ -11,14 +11,14 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from streamgauge.alerting.batch import Batch, Due, batches
-from streamgauge.alerting.evaluate import evaluate
-from streamgauge.alerting.machine import RuleState, step
-from streamgauge.alerting.metrics import MAP_DIMENSIONS
-from streamgauge.alerting.panes import FIRST, merge
-from streamgauge.alerting.policy import policy_of
-from streamgauge.alerting.records import LoggedEvaluation
+from streamgauge.alerting.evaluation.batch import Batch, Due, batches
+from streamgauge.alerting.evaluation.evaluate import evaluate
+from streamgauge.alerting.evaluation.panes import FIRST, merge
+from streamgauge.alerting.evaluation.policy import policy_of
+from streamgauge.alerting.evaluation_log import LoggedEvaluation
+from streamgauge.alerting.rules.metrics import MAP_DIMENSIONS
 from streamgauge.alerting.rules.model import Rule
+from streamgauge.alerting.states.machine import RuleState, step
 from streamgauge.contracts import histogram
 from streamgauge.contracts.alerts import Alert
 

@@ -209,3 +209,15 @@ def _range(settings: KafkaSettings, topic: str, partition: int) -> tuple[int, in
 def end_of(settings: KafkaSettings, topic: str, partition: int) -> int:
     """The offset after the last."""
     return _range(settings, topic, partition)[1]
+
+
+def commit(producer: Producer) -> None:
+    """Commit; after a timeout the same call asks for the outcome."""
+    for attempt in range(3):
+        try:
+            producer.commit_transaction(COMMAND_TIMEOUT_S)
+        except KafkaException as e:
+            if not e.args[0].retriable() or attempt == 2:
+                raise
+        else:
+            return

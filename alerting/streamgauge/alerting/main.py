@@ -15,11 +15,11 @@ import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from streamgauge.alerting.evaluator import Evaluator
+from streamgauge.alerting.evaluation.evaluator import Evaluator
 from streamgauge.alerting.history import HistoryWriter
 from streamgauge.alerting.kafka_io import Fenced, Restart
-from streamgauge.alerting.machine_loop import MachineLoop
 from streamgauge.alerting.settings import AlertSettings
+from streamgauge.alerting.states.machine_loop import MachineLoop
 from streamgauge.alerting.watchdog import Watchdog
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Retryable, StreamgaugeError, Unreachable

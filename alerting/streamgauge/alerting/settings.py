@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamgauge.alerting.policy import RUNBOOK_BASE
+from streamgauge.alerting.evaluation.policy import RUNBOOK_BASE
 from streamgauge.alerting.rules.loader import DEFAULT_PACK
 from streamgauge.contracts.environment import (
     ENV_RULES,

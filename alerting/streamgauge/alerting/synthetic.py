@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from confluent_kafka import KafkaException, Producer
 
-from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
-from streamgauge.alerting.self_alerts import FIRE_TEST, VERSION
+from streamgauge.alerting.evaluation.self_alerts import FIRE_TEST, VERSION
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.alerting.subscriber import AlertSubscriber
 from streamgauge.contracts.alerts import Alert, AlertStatus, Severity
 from streamgauge.contracts.clock import Clock, SystemClock

@@ -8,6 +8,9 @@ A file `NNNN_name.sql` begins with `-- light` (metadata only, run at every start
     {{FROM:table}}                 where a view reads: the table, or cluster('name', the table)
     {{QUANTILE:q:histogram}}       nearest-rank quantile of a scheme-1 histogram; NULL if empty
     {{USD:expression}}             nano-dollars as Decimal(38, 9) dollars
+
+Statements between the lines `-- for A, B in (a1, b1), (a2, b2)` and `-- end` stand once per pair,
+with `{{A}}` and `{{B}}` replaced.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from streamgauge.storage.sqltext import quote_string, split_statements, tokens
 Weight = Literal["light", "heavy"]
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _PLACEHOLDER = re.compile(r"\{\{(DB|ON_CLUSTER)\}\}|\{\{(ENGINE|FROM|QUANTILE|USD):([^{}]*)\}\}")
+_LOOP = re.compile(r"^-- for ([^\n]+?) in ([^\n]+)\n(.*?)^-- end$", re.M | re.S)
 _HEAVY = re.compile(r"\b(UPDATE|DELETE\s+FROM|MATERIALIZE|INSERT\s+INTO|OPTIMIZE)\b", re.I)
 _IDEMPOTENT = re.compile(
     r"CREATE\s+(DATABASE|TABLE|VIEW|FUNCTION|MATERIALIZED\s+VIEW)\s+IF\s+NOT\s+EXISTS"
@@ -66,7 +70,7 @@ def load(files: Iterable[tuple[str, str]]) -> tuple[Migration, ...]:
         if first not in ("-- light", "-- heavy"):
             raise Misconfigured(f"{name}: the first line must be `-- light` or `-- heavy`")
         weight: Weight = "light" if first == "-- light" else "heavy"
-        statements = tuple(split_statements(text))
+        statements = tuple(split_statements(_LOOP.sub(_unroll, text)))
         for number, statement in enumerate(statements, 1):
             _lint(f"{name}, statement {number}", statement, weight)
         found.append(Migration(int(match[1]), match[2], weight, statements))
@@ -74,6 +78,17 @@ def load(files: Iterable[tuple[str, str]]) -> tuple[Migration, ...]:
     if versions != list(range(1, len(versions) + 1)):
         raise Misconfigured(f"migrations are not numbered 1, 2, 3 ...: {versions}")
     return tuple(found)
+
+
+def _unroll(match: re.Match[str]) -> str:
+    names = [name.strip() for name in match[1].split(",")]
+    copies = []
+    for values in re.findall(r"\(([^()]*)\)", match[2]):
+        copy = match[3]
+        for name, value in zip(names, values.split(","), strict=True):
+            copy = copy.replace("{{" + name + "}}", value.strip())
+        copies.append(copy)
+    return "\n".join(copies)
 
 
 def _lint(where: str, statement: str, weight: Weight) -> None:

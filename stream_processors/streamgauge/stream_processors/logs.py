@@ -10,7 +10,8 @@ from streamgauge.contracts import logs
 NOISY = (
     "faust", "mode", "aiokafka", "asyncio", "kafka",
     # faust logs under the module of the subclass
-    "streamgauge.stream_processors.chunk_transport", "streamgauge.stream_processors.faust_app",
+    "streamgauge.stream_processors.core.chunk_transport",
+    "streamgauge.stream_processors.core.faust_app",
 )  # fmt: skip
 """What these say per rebalance is told by our own lines."""
 

@@ -21,7 +21,7 @@ from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from streamgauge.stream_processors.chunk_transport import ChunkConsumer, ChunkConsumerThread
+from streamgauge.stream_processors.core.chunk_transport import ChunkConsumer, ChunkConsumerThread
 
 
 def parameters(function: object) -> list[str]:

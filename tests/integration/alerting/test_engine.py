@@ -13,8 +13,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from streamgauge.alerting import AlertSubscriber, fire_test
+from streamgauge.alerting.evaluation_log import LoggedEvaluation
 from streamgauge.alerting.kafka_io import identities, read_back
-from streamgauge.alerting.records import LoggedEvaluation
 from streamgauge.contracts.alerts import Alert, AlertStatus, Transition
 from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.cloudevents import from_headers

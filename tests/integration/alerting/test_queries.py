@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from streamgauge.alerting.batch import Due, batches
-from streamgauge.alerting.conditions import dimensions_of
-from streamgauge.alerting.evaluate import evaluate
-from streamgauge.alerting.metrics import METRICS
-from streamgauge.alerting.policy import policy_of
-from streamgauge.alerting.query import fill
+from streamgauge.alerting.carried_sql import fill
+from streamgauge.alerting.evaluation.batch import Due, batches
+from streamgauge.alerting.evaluation.conditions import dimensions_of
+from streamgauge.alerting.evaluation.evaluate import evaluate
+from streamgauge.alerting.evaluation.policy import policy_of
 from streamgauge.alerting.rules.loader import load
+from streamgauge.alerting.rules.metrics import METRICS
 from streamgauge.alerting.rules.model import Rule, Threshold
 from streamgauge.storage.client import StoreClient, connect
 from streamgauge.storage.settings import StoreSettings

@@ -18,6 +18,7 @@ from streamgauge.contracts.topics import EVENTS, TICKS
 from streamgauge.storage.client import StoreClient, connect
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.writer import SinkWriter, build_block
+from streamgauge.stream_processors.core.kafka_io import Sources
 from streamgauge.stream_processors.drift.bins import LOG2_SCHEME, log2_bin
 from streamgauge.stream_processors.drift.closer import Closer
 from streamgauge.stream_processors.drift.histograms import HistogramCell, HistogramKey
@@ -26,7 +27,6 @@ from streamgauge.stream_processors.drift.settings import DriftSettings
 from streamgauge.stream_processors.drift.source_clock import TickClock
 from streamgauge.stream_processors.drift.status import read_status, status_line
 from streamgauge.stream_processors.drift.store import DriftStore
-from streamgauge.stream_processors.kafka_io import Sources
 from tests.support.kafka import TestKafka, create_topics
 
 T = 1_699_999_200_000  # a whole hour

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.alerting.alert_log import from_record, latest, to_record
-from streamgauge.alerting.machine import RuleState, step
-from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.states.machine import RuleState, step
 from streamgauge.contracts.alerts import Alert, AlertStatus, Severity, Transition
 from streamgauge.contracts.records import parse_record, to_json_bytes
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.events import parse_event
-from streamgauge.stream_processors.metrics.decode import (
+from streamgauge.stream_processors.reading.decode import (
     Refusal,
     decode_event,
     decode_values,

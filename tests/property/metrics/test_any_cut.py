@@ -19,13 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.storage.tables import TABLES
-from streamgauge.stream_processors.chunks import Chunk
+from streamgauge.stream_processors.core.chunks import Chunk
+from streamgauge.stream_processors.core.positions import Positions
+from streamgauge.stream_processors.core.slow_tables import SlowTables
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS
-from streamgauge.stream_processors.metrics.dedup import Seen
 from streamgauge.stream_processors.metrics.pricing import PriceBook
-from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, Memory, MetricsProcessor
-from streamgauge.stream_processors.positions import Positions
-from streamgauge.stream_processors.slow_tables import SlowTables
+from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, MetricsProcessor
+from streamgauge.stream_processors.reading.dedup import Seen
+from streamgauge.stream_processors.reading.memory import Memory
 
 BOOK = PriceBook()
 SRC = "llm.events.v1@abcdefgh"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from streamgauge.alerting.records import LoggedSeries
+from streamgauge.alerting.evaluation_log import LoggedSeries
 from streamgauge.alerting.rules.model import Rule
 from streamgauge.contracts import histogram
 from tests.support.alerting import Cells, judge_at

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamgauge.alerting.machine import RuleState, step
-from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.states.machine import RuleState, step
 from streamgauge.contracts.alerts import Alert, AlertStatus, Severity, Transition
 
 S = 10_000

@@ -10,8 +10,8 @@ import pytest
 
 from streamgauge.alerting import AlertSubscriber, to_alertmanager_v4
 from streamgauge.alerting.alert_log import to_record
-from streamgauge.alerting.machine import RuleState, step
-from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.states.machine import RuleState, step
 from streamgauge.contracts.alerts import Alert, Severity
 from streamgauge.contracts.cloudevents import from_headers
 from streamgauge.contracts.errors import Misconfigured

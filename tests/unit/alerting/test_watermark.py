@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streamgauge.alerting.self_alerts import INGEST, REPEAT_MS, SelfWatch
-from streamgauge.alerting.watermark import UNHEARD_MS, TickBook
+from streamgauge.alerting.evaluation.self_alerts import INGEST, REPEAT_MS, SelfWatch
+from streamgauge.alerting.evaluation.watermark import UNHEARD_MS, TickBook
 from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
 
 SRC = "llm.events.v1@aaaaaaaa"

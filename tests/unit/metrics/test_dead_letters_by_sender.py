@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from streamgauge.stream_processors.chunks import Chunk
+from streamgauge.stream_processors.core.chunks import Chunk
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import MetricsProcessor
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streamgauge.stream_processors.metrics import dedup
-from streamgauge.stream_processors.metrics.dedup import Seen
+from streamgauge.stream_processors.reading import dedup
+from streamgauge.stream_processors.reading.dedup import Seen
 
 
 def test_a_number_seen_before_is_a_repeat_in_any_order() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamgauge.stream_processors.metrics.labels import OTHER, Coded, LabelCaps
+from streamgauge.stream_processors.reading.labels import OTHER, Coded, LabelCaps
 
 
 def coded(*values: str) -> Coded:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from streamgauge.stream_processors.positions import MARKER_INTERVAL_MS, MARKER_OFFSETS, Positions
+from streamgauge.stream_processors.core.positions import (
+    MARKER_INTERVAL_MS,
+    MARKER_OFFSETS,
+    Positions,
+)
 
 A, B = "t@1/0", "t@1/1"
 

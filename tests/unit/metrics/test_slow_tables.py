@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from streamgauge.stream_processors.positions import MARKER_INTERVAL_MS, Move, Positions
-from streamgauge.stream_processors.slow_tables import SlowTables
+from streamgauge.stream_processors.core.positions import MARKER_INTERVAL_MS, Move, Positions
+from streamgauge.stream_processors.core.slow_tables import SlowTables
 
 A = "t@1/0"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamgauge.contracts.ticks import PartitionProgress, source_clock_ms
-from streamgauge.stream_processors.watermark import Latest, Watermarks
+from streamgauge.stream_processors.core.watermark import Latest, Watermarks
 
 A, B = "t@1/0", "t@1/1"
 

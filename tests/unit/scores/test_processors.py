@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from streamgauge.stream_processors.chunks import Chunk
+from streamgauge.stream_processors.core.chunks import Chunk
 from streamgauge.stream_processors.drift.processor import DriftProcessor
-from streamgauge.stream_processors.metrics.dedup import Seen
-from streamgauge.stream_processors.metrics.processor import Memory
+from streamgauge.stream_processors.reading.dedup import Seen
+from streamgauge.stream_processors.reading.memory import Memory
 from streamgauge.stream_processors.scores.main import build_pipeline
 from streamgauge.stream_processors.scores.processor import ScoreProcessor
 from streamgauge.stream_processors.scores.runner import ThreadRunner

@@ -58,3 +58,12 @@ def test_checksum_ignores_comments_and_spacing_only() -> None:
 def test_unknown_placeholder_is_refused() -> None:
     with pytest.raises(Misconfigured, match="placeholder"):
         render("SELECT {{NOPE}}", database="d")
+
+
+def test_statements_of_a_loop_stand_once_per_tuple() -> None:
+    text = "-- light\n-- for V, N in (a, 1), (b b, 2)\nDROP VIEW IF EXISTS {{V}}{{N}};\n-- end\n"
+    (migration,) = load([("0001_x.sql", text)])
+    assert [s.splitlines()[-1] for s in migration.statements] == [
+        "DROP VIEW IF EXISTS a1",
+        "DROP VIEW IF EXISTS b b2",
+    ]

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from streamgauge.alerting.metrics import DIMENSIONS, METRICS
-from streamgauge.alerting.resolution import horizon_ms, resolution_ms
 from streamgauge.alerting.rules.durations import format_duration, parse_duration
+from streamgauge.alerting.rules.metrics import DIMENSIONS, METRICS
 from streamgauge.alerting.rules.model import Budget, Change, Novelty, Ratio, Rule, Threshold
+from streamgauge.alerting.rules.resolution import horizon_ms, resolution_ms
 
 KEPT_MS = {10_000: 7 * 86_400_000, 60_000: 90 * 86_400_000}
 """How long the store keeps cells of a resolution."""

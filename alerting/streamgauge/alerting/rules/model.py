@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from streamgauge.alerting.metrics import DIMENSIONS, MAP_DIMENSIONS, METRICS
 from streamgauge.alerting.rules.durations import DurationMs
+from streamgauge.alerting.rules.metrics import DIMENSIONS, MAP_DIMENSIONS, METRICS
 
 Severity = Literal["info", "ticket", "page"]
 SEVERITIES: tuple[Severity, ...] = ("info", "ticket", "page")

@@ -11,7 +11,7 @@ import threading
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from streamgauge.alerting import AlertSubscriber
-from streamgauge.alerting.self_alerts import RESERVED_RULES
+from streamgauge.alerting.evaluation.self_alerts import RESERVED_RULES
 from streamgauge.contracts import topics
 from streamgauge.contracts.alerts import Alert, Transition
 from streamgauge.contracts.evaluations import EvaluationRecord

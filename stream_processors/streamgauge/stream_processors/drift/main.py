@@ -19,16 +19,16 @@ from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.environment import clock_mode
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
+from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
 from streamgauge.stream_processors.drift.closer import Closer
 from streamgauge.stream_processors.drift.processor import DriftProcessor
 from streamgauge.stream_processors.drift.settings import DriftSettings
 from streamgauge.stream_processors.drift.source_clock import TickClock
 from streamgauge.stream_processors.drift.store import DriftStore
 from streamgauge.stream_processors.logs import set_up_logging
-from streamgauge.stream_processors.metrics.recall import recall
-from streamgauge.stream_processors.requests import label_cap
+from streamgauge.stream_processors.reading.recall import recall
+from streamgauge.stream_processors.reading.requests import label_cap
 from streamgauge.stream_processors.settings import WorkerSettings
-from streamgauge.stream_processors.worker import WorkerSpec, run_worker
 
 log = logging.getLogger(__name__)
 

@@ -12,15 +12,15 @@ from typing import Final
 
 import pyarrow as pa
 
-from streamgauge.stream_processors.chunks import Chunk, Cut, ReadyCut
+from streamgauge.stream_processors.core.chunks import Chunk, Cut, ReadyCut
 from streamgauge.stream_processors.drift.histograms import (
     HistogramCell,
     HistogramKey,
     add_request,
 )
 from streamgauge.stream_processors.drift.rows import histogram_rows
-from streamgauge.stream_processors.metrics.labels import CAP
-from streamgauge.stream_processors.requests import RequestReader
+from streamgauge.stream_processors.reading.labels import CAP
+from streamgauge.stream_processors.reading.requests import RequestReader
 
 TABLE: Final = "histograms"
 

@@ -13,11 +13,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streamgauge.contracts.environment import number
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.stream_processors.drift.sequential import Thresholds
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+YEAR_S = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,18 @@ class DriftSettings:
         """The settings in the environment; Misconfigured names the variable that is wrong."""
         default = cls()
         windows = env.get("STREAMGAUGE_DRIFT_WINDOWS_S")
-        least = _number(env, "STREAMGAUGE_DRIFT_MIN_EVENTS", default.min_events_global)
+
+        def whole(name: str, otherwise: int, low: int, high: int) -> int:
+            return number(env, name, otherwise, low, high, int)
+
+        least = whole("STREAMGAUGE_DRIFT_MIN_EVENTS", default.min_events_global, 0, 1_000_000_000)
         return cls(
             windows_s=_numbers(windows) if windows else default.windows_s,
-            min_windows=_number(env, "STREAMGAUGE_DRIFT_MIN_WINDOWS", default.min_windows),
+            min_windows=whole("STREAMGAUGE_DRIFT_MIN_WINDOWS", default.min_windows, 2, 100_000),
             min_events_global=least,
             min_events_segment=min(default.min_events_segment, least),
-            previous_s=_number(env, "STREAMGAUGE_DRIFT_PREVIOUS_S", default.previous_s),
-            segments=_number(env, "STREAMGAUGE_DRIFT_SEGMENTS", default.segments),
+            previous_s=whole("STREAMGAUGE_DRIFT_PREVIOUS_S", default.previous_s, 0, YEAR_S),
+            segments=whole("STREAMGAUGE_DRIFT_SEGMENTS", default.segments, 0, 10_000),
         )
 
 
@@ -83,12 +89,3 @@ def _numbers(raw: str) -> tuple[int, ...]:
             f"STREAMGAUGE_DRIFT_WINDOWS_S is {raw!r}, expected seconds with commas",
             hint="STREAMGAUGE_DRIFT_WINDOWS_S=300,3600",
         ) from None
-
-
-def _number(env: Mapping[str, str], name: str, default: int) -> int:
-    raw = env.get(name, "")
-    if not raw:
-        return default
-    if not raw.isascii() or not raw.isdigit():
-        raise Misconfigured(f"{name} is {raw!r}, expected a whole number, 0 or more")
-    return int(raw)

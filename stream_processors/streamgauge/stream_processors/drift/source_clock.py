@@ -18,8 +18,8 @@ from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.records import parse_record
 from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer, source_clock_ms
 from streamgauge.contracts.topics import EVENTS, TICKS
-from streamgauge.stream_processors.chunks import source_key
-from streamgauge.stream_processors.kafka_io import Sources
+from streamgauge.stream_processors.core.chunks import source_key
+from streamgauge.stream_processors.core.kafka_io import Sources
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from streamgauge.contracts.histogram import (
     ZERO_BUCKET,
 )
 from streamgauge.stream_processors.metrics.columns import Columns, Floats, Ints
-from streamgauge.stream_processors.metrics.labels import Coded
+from streamgauge.stream_processors.reading.labels import Coded
 
 RESOLUTIONS_S = (10, 60, 3600)
 LABELS = (

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from streamgauge.stream_processors.metrics.labels import Coded
+from streamgauge.stream_processors.reading.labels import Coded
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from streamgauge.contracts.environment import number
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
+from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, MetricsProcessor
-from streamgauge.stream_processors.metrics.recall import recall
+from streamgauge.stream_processors.reading.recall import recall
 from streamgauge.stream_processors.settings import WorkerSettings
-from streamgauge.stream_processors.worker import WorkerSpec, run_worker
 
 
 def build_spec(env: Mapping[str, str] = os.environ) -> WorkerSpec:

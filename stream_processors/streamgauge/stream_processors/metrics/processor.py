@@ -18,7 +18,7 @@ import pyarrow as pa
 from streamgauge.contracts.bounds import FUTURE_MS
 from streamgauge.contracts.reasons import Reject
 from streamgauge.storage.tables import TABLES
-from streamgauge.stream_processors.chunks import Chunk, DeadLetter
+from streamgauge.stream_processors.core.chunks import Chunk, DeadLetter
 from streamgauge.stream_processors.metrics import rows
 from streamgauge.stream_processors.metrics.accounting import (
     IngestLog,
@@ -30,17 +30,18 @@ from streamgauge.stream_processors.metrics.accounting import (
 )
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS, build_cells
 from streamgauge.stream_processors.metrics.columns import Columns
-from streamgauge.stream_processors.metrics.decode import (
+from streamgauge.stream_processors.metrics.priced import put_prices
+from streamgauge.stream_processors.metrics.pricing import PriceBook
+from streamgauge.stream_processors.reading.decode import (
     STRUCTS,
     Refusal,
     decode_values,
     kind_of,
     sender_of,
 )
-from streamgauge.stream_processors.metrics.dedup import Seen
-from streamgauge.stream_processors.metrics.labels import MAP_CAP, Coded, LabelCaps
-from streamgauge.stream_processors.metrics.priced import put_prices
-from streamgauge.stream_processors.metrics.pricing import PriceBook
+from streamgauge.stream_processors.reading.dedup import Seen
+from streamgauge.stream_processors.reading.labels import MAP_CAP, Coded, LabelCaps
+from streamgauge.stream_processors.reading.memory import Memory
 
 TABLE_ORDER = (
     "label_values",  # before the windows that use them
@@ -62,14 +63,6 @@ _BULKY = {
     kind: [f for f in rows.TEXT_FIELDS if f in struct.__struct_fields__]
     for kind, struct in STRUCTS.items()
 }
-
-
-@dataclass(slots=True)
-class Memory:
-    """What must be remembered of offsets below the resume positions. By `src/partition`: seen."""
-
-    seen: dict[str, Seen] = field(default_factory=dict)
-    labels: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

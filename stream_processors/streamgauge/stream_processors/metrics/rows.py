@@ -17,10 +17,10 @@ import msgspec
 import pyarrow as pa
 
 from streamgauge.storage.tables import TABLES
-from streamgauge.stream_processors.chunks import DeadLetter
+from streamgauge.stream_processors.core.chunks import DeadLetter
 from streamgauge.stream_processors.metrics.cells import conform
 from streamgauge.stream_processors.metrics.columns import Columns
-from streamgauge.stream_processors.metrics.decode import STRUCTS, kind_of
+from streamgauge.stream_processors.reading.decode import STRUCTS, kind_of
 
 RAW_BYTES = 8_192
 REQUEST = "llm.request"

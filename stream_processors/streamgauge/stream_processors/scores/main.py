@@ -13,9 +13,10 @@ from collections.abc import Mapping
 
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
+from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
 from streamgauge.stream_processors.logs import set_up_logging
-from streamgauge.stream_processors.metrics.recall import recall
-from streamgauge.stream_processors.requests import label_cap
+from streamgauge.stream_processors.reading.recall import recall
+from streamgauge.stream_processors.reading.requests import label_cap
 from streamgauge.stream_processors.scores.cache import OutcomeCache
 from streamgauge.stream_processors.scores.pipeline import Pipeline
 from streamgauge.stream_processors.scores.processor import ScoreProcessor
@@ -24,7 +25,6 @@ from streamgauge.stream_processors.scores.runner import Runner, ThreadRunner
 from streamgauge.stream_processors.scores.settings import ScoreSettings
 from streamgauge.stream_processors.scores.toxicity.slot import MissingScorer
 from streamgauge.stream_processors.settings import WorkerSettings
-from streamgauge.stream_processors.worker import WorkerSpec, run_worker
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from streamgauge.stream_processors.chunks import Chunk, Cut, DeadLetter
-from streamgauge.stream_processors.metrics.labels import CAP
-from streamgauge.stream_processors.requests import ReadRequest, RequestReader
+from streamgauge.stream_processors.core.chunks import Chunk, Cut, DeadLetter
+from streamgauge.stream_processors.reading.labels import CAP
+from streamgauge.stream_processors.reading.requests import ReadRequest, RequestReader
 from streamgauge.stream_processors.scores.cells import cells_of
 from streamgauge.stream_processors.scores.pipeline import Pipeline, ScoredRequest
 from streamgauge.stream_processors.scores.rows import score_rows, window_rows

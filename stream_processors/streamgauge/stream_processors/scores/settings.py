@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streamgauge.contracts.environment import number
 from streamgauge.contracts.errors import Misconfigured
 
 
@@ -45,8 +46,8 @@ class ScoreSettings:
             enabled=frozenset(names) if names else None,
             default_probability=default,
             probabilities=by_name,
-            threads=_count(env, "STREAMGAUGE_SCORES_THREADS", 1, least=1),
-            cache_size=_count(env, "STREAMGAUGE_SCORES_CACHE", 100_000, least=0),
+            threads=number(env, "STREAMGAUGE_SCORES_THREADS", 1, 1, 256, int),
+            cache_size=number(env, "STREAMGAUGE_SCORES_CACHE", 100_000, 0, 100_000_000, int),
         )
 
 
@@ -61,12 +62,3 @@ def _probability(raw: str) -> float:
             hint="to switch a scorer off, leave it out of STREAMGAUGE_SCORERS",
         )
     return p
-
-
-def _count(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
-    raw = env.get(name, "")
-    if not raw:
-        return default
-    if not raw.isascii() or not raw.isdigit() or int(raw) < least:
-        raise Misconfigured(f"{name} is {raw!r}, expected a whole number, {least} or more")
-    return int(raw)

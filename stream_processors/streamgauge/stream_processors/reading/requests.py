@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple
 
 from streamgauge.contracts.bounds import FUTURE_MS
 from streamgauge.contracts.environment import number
-from streamgauge.stream_processors.chunks import Chunk
-from streamgauge.stream_processors.metrics.decode import REQUEST, Refusal, decode_values
-from streamgauge.stream_processors.metrics.dedup import Seen
-from streamgauge.stream_processors.metrics.labels import CAP, OTHER
-from streamgauge.stream_processors.metrics.processor import Memory
+from streamgauge.stream_processors.core.chunks import Chunk
+from streamgauge.stream_processors.reading.decode import REQUEST, Refusal, decode_values
+from streamgauge.stream_processors.reading.dedup import Seen
+from streamgauge.stream_processors.reading.labels import CAP, OTHER
+from streamgauge.stream_processors.reading.memory import Memory
 
 LABELS: Final = ("app", "env", "provider", "model", "prompt_name", "prompt_version")
 

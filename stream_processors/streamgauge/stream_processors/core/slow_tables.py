@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from streamgauge.stream_processors.positions import Move
+from streamgauge.stream_processors.core.positions import Move
 
 
 class SlowTables:

@@ -7,8 +7,8 @@ for that could be in it are found, or DEEPEST records have been looked at.
 
 from __future__ import annotations
 
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, logged
 from streamgauge.alerting.kafka_io import TopicIdentity, end_of, read_back
-from streamgauge.alerting.records import LoggedEvaluation, logged
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.kafka import KafkaSettings

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from faust.types import TP, EventT
 
-from streamgauge.stream_processors.chunk_transport import ChunkConsumer, Run
+from streamgauge.stream_processors.core.chunk_transport import ChunkConsumer, Run
 
 
 class Acks:

@@ -32,7 +32,7 @@ from streamgauge.contracts.reasons import Reject
 from streamgauge.contracts.records import parse_record, to_json_bytes
 from streamgauge.contracts.ticks import PartitionProgress, Tick
 from streamgauge.contracts.topics import DEAD_LETTERS, TICKS, source_id
-from streamgauge.stream_processors.chunks import DeadLetter
+from streamgauge.stream_processors.core.chunks import DeadLetter
 
 log = logging.getLogger(__name__)
 

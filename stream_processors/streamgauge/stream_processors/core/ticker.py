@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.ticks import Tick, Writer
 from streamgauge.stream_processors import telemetry
-from streamgauge.stream_processors.kafka_io import Publisher
-from streamgauge.stream_processors.watermark import Watermarks
+from streamgauge.stream_processors.core.kafka_io import Publisher
+from streamgauge.stream_processors.core.watermark import Watermarks
 
 
 class Ticker:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.contracts.alerts import Severity
 
 WATERMARK, INGEST, FAILING = "WatermarkStalled", "IngestStalled", "RuleEvaluationFailing"

@@ -26,11 +26,11 @@ from streamgauge.contracts.errors import Misconfigured, Retryable
 from streamgauge.storage.tables import TABLES
 from streamgauge.storage.writer import Block, InsertOutcome, SinkWriter, build_block
 from streamgauge.stream_processors import telemetry
-from streamgauge.stream_processors.chunks import Cut
-from streamgauge.stream_processors.failpoints import FailPoints
-from streamgauge.stream_processors.kafka_io import Publisher, Source, Sources
-from streamgauge.stream_processors.positions import Move
-from streamgauge.stream_processors.slow_tables import SlowTables
+from streamgauge.stream_processors.core.chunks import Cut
+from streamgauge.stream_processors.core.failpoints import FailPoints
+from streamgauge.stream_processors.core.kafka_io import Publisher, Source, Sources
+from streamgauge.stream_processors.core.positions import Move
+from streamgauge.stream_processors.core.slow_tables import SlowTables
 
 log = logging.getLogger(__name__)
 

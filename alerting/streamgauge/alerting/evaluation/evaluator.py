@@ -16,12 +16,17 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from streamgauge.alerting import self_alerts
-from streamgauge.alerting.batch import Batch, Due, batches, single
-from streamgauge.alerting.evaluate import evaluate, failed, removed
-from streamgauge.alerting.grid import due, floor_step, open_steps
+from streamgauge.alerting.evaluation import self_alerts
+from streamgauge.alerting.evaluation.batch import Batch, Due, batches, single
+from streamgauge.alerting.evaluation.evaluate import evaluate, failed, removed
+from streamgauge.alerting.evaluation.grid import due, floor_step, open_steps
+from streamgauge.alerting.evaluation.last_steps import last_records
+from streamgauge.alerting.evaluation.rule_book import RuleBook
+from streamgauge.alerting.evaluation.watermark import TickBook
+from streamgauge.alerting.evaluation_log import LoggedEvaluation
 from streamgauge.alerting.kafka_io import (
     Restart,
+    commit,
     consumer,
     end_of,
     identities,
@@ -29,14 +34,9 @@ from streamgauge.alerting.kafka_io import (
     transactional_producer,
     translated,
 )
-from streamgauge.alerting.last_steps import last_records
-from streamgauge.alerting.machine_loop import commit
-from streamgauge.alerting.records import LoggedEvaluation
-from streamgauge.alerting.rule_book import RuleBook
 from streamgauge.alerting.rules.lint import fires_early, is_monotone
 from streamgauge.alerting.rules.model import SEVERITIES, Rule
 from streamgauge.alerting.settings import AlertSettings
-from streamgauge.alerting.watermark import TickBook
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput, Retryable
 from streamgauge.contracts.records import parse_record, to_json_bytes

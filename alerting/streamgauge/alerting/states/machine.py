@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
-from streamgauge.alerting.transition import Cause, transition
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.states.transition import Cause, transition
 from streamgauge.contracts.alerts import (
     Alert,
     AlertSource,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import faust
 
 from streamgauge.contracts.topics import DEFAULT_PREFIX
-from streamgauge.stream_processors.chunk_transport import ChunkTransport
-from streamgauge.stream_processors.kafka_io import credentials
+from streamgauge.stream_processors.core.chunk_transport import ChunkTransport
+from streamgauge.stream_processors.core.kafka_io import credentials
 from streamgauge.stream_processors.settings import WorkerSettings
 
 BUFFERED_RUNS = 8

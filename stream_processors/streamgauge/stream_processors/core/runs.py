@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streamgauge.stream_processors.chunk_transport import Run
-from streamgauge.stream_processors.chunks import Chunk, source_key
-from streamgauge.stream_processors.positions import Positions
+from streamgauge.stream_processors.core.chunk_transport import Run
+from streamgauge.stream_processors.core.chunks import Chunk, source_key
+from streamgauge.stream_processors.core.positions import Positions
 
 
 def chunks_of(run: Run, src: str, positions: Positions) -> Iterator[Chunk]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from streamgauge.alerting.policy import policy_of
-from streamgauge.alerting.records import Policy
+from streamgauge.alerting.evaluation.policy import policy_of
+from streamgauge.alerting.evaluation.self_alerts import RESERVED_RULES
+from streamgauge.alerting.evaluation_log import Policy
 from streamgauge.alerting.rules.loader import RuleSet, files_of, load
 from streamgauge.alerting.rules.model import Rule
-from streamgauge.alerting.self_alerts import RESERVED_RULES
 from streamgauge.contracts.errors import Misconfigured
 
 log = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
-from streamgauge.alerting.metrics import MAP_DIMENSIONS, METRICS, Metric, buckets, total
-from streamgauge.alerting.panes import FIRST, Labels, Panes, RawCell, merge
-from streamgauge.alerting.periods import period_at
+from streamgauge.alerting.evaluation.panes import FIRST, Labels, Panes, RawCell, merge
+from streamgauge.alerting.evaluation.periods import period_at
+from streamgauge.alerting.rules.metrics import MAP_DIMENSIONS, METRICS, Metric, buckets, total
 from streamgauge.alerting.rules.model import (
     Absence,
     Budget,

@@ -16,14 +16,14 @@ from faust.types import TP
 
 from streamgauge.contracts.ticks import PartitionProgress
 from streamgauge.storage.writer import SinkWriter
-from streamgauge.stream_processors.chunks import source_key
-from streamgauge.stream_processors.failpoints import FailPoints
-from streamgauge.stream_processors.flusher import Flusher
-from streamgauge.stream_processors.kafka_io import Publisher, Source, Sources, last_progress
-from streamgauge.stream_processors.positions import Positions
-from streamgauge.stream_processors.resume import latest_below
+from streamgauge.stream_processors.core.chunks import source_key
+from streamgauge.stream_processors.core.failpoints import FailPoints
+from streamgauge.stream_processors.core.flusher import Flusher
+from streamgauge.stream_processors.core.kafka_io import Publisher, Source, Sources, last_progress
+from streamgauge.stream_processors.core.positions import Positions
+from streamgauge.stream_processors.core.resume import latest_below
+from streamgauge.stream_processors.core.watermark import Latest, Watermarks
 from streamgauge.stream_processors.settings import WorkerSettings
-from streamgauge.stream_processors.watermark import Latest, Watermarks
 
 log = logging.getLogger(__name__)
 

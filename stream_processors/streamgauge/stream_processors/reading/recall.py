@@ -2,7 +2,7 @@
 
 Which events were seen, per source partition and only BELOW the offset to resume from: what one
 table has and another lacks must not count as seen. Which label values were admitted.
-In: settings, resume positions by `src/partition`. Out: processor.Memory. Blocks; runs in a thread.
+In: settings, resume positions by `src/partition`. Out: `Memory`. Blocks; runs in a thread.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streamgauge.storage.client import StoreClient, connect
-from streamgauge.stream_processors.metrics.dedup import ID_HORIZON, SEQ_HORIZON, Seen
-from streamgauge.stream_processors.metrics.processor import Memory
+from streamgauge.stream_processors.reading.dedup import ID_HORIZON, SEQ_HORIZON, Seen
+from streamgauge.stream_processors.reading.memory import Memory
 from streamgauge.stream_processors.settings import WorkerSettings
 
 # Runs of consecutive seq per producer ("islands"), each with its last offset.

@@ -24,9 +24,11 @@ from confluent_kafka import (
 )
 
 from streamgauge.alerting.alert_log import from_record, latest, to_record
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, logged
 from streamgauge.alerting.kafka_io import (
     COMMAND_TIMEOUT_S,
     Restart,
+    commit,
     consumer,
     identities,
     read_back,
@@ -34,8 +36,7 @@ from streamgauge.alerting.kafka_io import (
     transactional_producer,
     translated,
 )
-from streamgauge.alerting.machine import RuleState, open_alert, step
-from streamgauge.alerting.records import LoggedEvaluation, logged
+from streamgauge.alerting.states.machine import RuleState, open_alert, step
 from streamgauge.contracts.alerts import Alert, AlertSource
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput, Misconfigured, Unreachable
@@ -281,15 +282,3 @@ class MachineLoop:
                 yield from_record(value)
             except BadInput as e:
                 log.error("alert_refused", extra={"offset": message.offset(), "why": e.message})
-
-
-def commit(producer: Producer) -> None:
-    """Commit; after a timeout the same call asks for the outcome."""
-    for attempt in range(3):
-        try:
-            producer.commit_transaction(COMMAND_TIMEOUT_S)
-        except KafkaException as e:
-            if not e.args[0].retriable() or attempt == 2:
-                raise
-        else:
-            return

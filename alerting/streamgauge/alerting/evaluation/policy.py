@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streamgauge.alerting.metrics import METRICS
-from streamgauge.alerting.query import template
-from streamgauge.alerting.records import Policy
+from streamgauge.alerting.evaluation.query import template
+from streamgauge.alerting.evaluation_log import Policy
+from streamgauge.alerting.rules.metrics import METRICS
 from streamgauge.alerting.rules.model import Absence, Budget, Novelty, Rule, Threshold
 from streamgauge.contracts.alerts import Severity
 

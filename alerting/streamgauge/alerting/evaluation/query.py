@@ -1,9 +1,8 @@
 """SQL over `windows`: the batched query of the evaluator, and the one that an alert carries.
 
 The batched query returns one row per label set and interval between breakpoints (panes.py), for
-all rules and steps of a batch. The carried one is a template, plain text with `$FROM_MS`, `$TO_MS`
-and `$SERIES`, which `fill` turns into a statement anybody can run: it returns one row with `value`.
-Values are bound in the first and quoted in the second; names come from the registry only. Pure.
+all rules and steps of a batch. The carried one is a template (carried_sql.py) that returns one row
+with `value`. Values are bound in the first, quoted in the second; names are the registry's. Pure.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
-from streamgauge.alerting.metrics import AGGREGATES, MAP_DIMENSIONS, METRICS
-from streamgauge.alerting.resolution import resolution_ms
+from streamgauge.alerting.carried_sql import FROM_MS, NEW, SERIES, TO_MS
+from streamgauge.alerting.rules.metrics import AGGREGATES, MAP_DIMENSIONS, METRICS
 from streamgauge.alerting.rules.model import (
     Absence,
     Budget,
@@ -23,9 +22,9 @@ from streamgauge.alerting.rules.model import (
     Rule,
     Threshold,
 )
+from streamgauge.alerting.rules.resolution import resolution_ms
 from streamgauge.storage.sqltext import quote_string
 
-FROM_MS, TO_MS, SERIES = "$FROM_MS", "$TO_MS", "$SERIES"
 REVISION = "revision = 0"
 TIMELY = "late = 0"
 
@@ -115,7 +114,7 @@ def template(rule: Rule, *, live: bool = False) -> str:
         case Novelty():
             if rule.dimension in MAP_DIMENSIONS:
                 column = MAP_DIMENSIONS[rule.dimension]
-                return f"SELECT toFloat64(sum({column}[$NEW])) AS value {now}"
+                return f"SELECT toFloat64(sum({column}[{NEW}])) AS value {now}"
             return f"SELECT toFloat64(sum(n)) AS value {now}"
         case Budget():
             return f"SELECT sum(cost_nano_usd) / 1e9 / {rule.amount_usd} AS value {now}"
@@ -146,17 +145,4 @@ def _change(rule: Change, source: str, now: str) -> str:
     return (
         f"SELECT (SELECT {metric.sql} {now})"  # noqa: S608 names are ours
         f" / (SELECT quantileExactInclusive(0.5)(v) FROM ({pieces})) AS value"
-    )
-
-
-def fill(sql_template: str, *, labels: Mapping[str, str], start_ms: int, end_ms: int) -> str:
-    """The template for one series and window. labels: dimensions of the series and their values."""
-    dimensions = {k: v for k, v in labels.items() if k not in MAP_DIMENSIONS and k != "period"}
-    new = next((v for k, v in labels.items() if k in MAP_DIMENSIONS), "")
-    series = " AND ".join(f"{k} = {quote_string(v)}" for k, v in sorted(dimensions.items())) or "1"
-    return (
-        sql_template.replace(FROM_MS, str(start_ms))
-        .replace(TO_MS, str(end_ms))
-        .replace("$NEW", quote_string(new))
-        .replace(SERIES, series)
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streamgauge.alerting.conditions import Judged, judge
-from streamgauge.alerting.panes import Panes
-from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.evaluation.conditions import Judged, judge
+from streamgauge.alerting.evaluation.panes import Panes
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.alerting.rules.model import Rule
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from streamgauge.alerting.query import fill
-from streamgauge.alerting.records import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.carried_sql import fill
+from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.contracts.alerts import (
     Alert,
     AlertSource,

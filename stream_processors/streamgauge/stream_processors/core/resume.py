@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
-from streamgauge.stream_processors.watermark import Latest
+from streamgauge.stream_processors.core.watermark import Latest
 
 HORIZON = 1_000_000
 """Offsets below the resume position that are looked at."""

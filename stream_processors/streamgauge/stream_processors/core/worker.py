@@ -35,18 +35,18 @@ from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Retryable, Unreachable
 from streamgauge.contracts.topics import TopicSpec
 from streamgauge.stream_processors import telemetry
-from streamgauge.stream_processors.acks import Acks
-from streamgauge.stream_processors.chunk_transport import ChunkConsumer, Run
-from streamgauge.stream_processors.chunks import Processor, source_key
-from streamgauge.stream_processors.connections import Connections, Recall
-from streamgauge.stream_processors.faust_app import build_app
-from streamgauge.stream_processors.flusher import Job, Result
-from streamgauge.stream_processors.kafka_io import Source
-from streamgauge.stream_processors.positions import Positions
-from streamgauge.stream_processors.runs import chunks_of
+from streamgauge.stream_processors.core.acks import Acks
+from streamgauge.stream_processors.core.chunk_transport import ChunkConsumer, Run
+from streamgauge.stream_processors.core.chunks import Processor, source_key
+from streamgauge.stream_processors.core.connections import Connections, Recall
+from streamgauge.stream_processors.core.faust_app import build_app
+from streamgauge.stream_processors.core.flusher import Job, Result
+from streamgauge.stream_processors.core.kafka_io import Source
+from streamgauge.stream_processors.core.positions import Positions
+from streamgauge.stream_processors.core.runs import chunks_of
+from streamgauge.stream_processors.core.ticker import Ticker
+from streamgauge.stream_processors.core.watermark import Watermarks
 from streamgauge.stream_processors.settings import WorkerSettings
-from streamgauge.stream_processors.ticker import Ticker
-from streamgauge.stream_processors.watermark import Watermarks
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamgauge.alerting.conditions import aggregates_of, breaks_of, dimensions_of
-from streamgauge.alerting.panes import FIRST, Panes
-from streamgauge.alerting.query import batch_sql, counts_late, where_sql
-from streamgauge.alerting.resolution import COARSE_FROM_MS, horizon_ms, resolution_ms
+from streamgauge.alerting.evaluation.conditions import aggregates_of, breaks_of, dimensions_of
+from streamgauge.alerting.evaluation.panes import FIRST, Panes
+from streamgauge.alerting.evaluation.query import batch_sql, counts_late, where_sql
 from streamgauge.alerting.rules.model import Match, Rule
+from streamgauge.alerting.rules.resolution import COARSE_FROM_MS, horizon_ms, resolution_ms
 
 
 @dataclass(frozen=True, slots=True)
