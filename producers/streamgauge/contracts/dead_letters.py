@@ -21,6 +21,7 @@ class DeadLetter:
     """Where a refused message came from and why it was refused.
 
     src: topic@first 8 characters of the topic id. detail: for people; holds no text of the event.
+    size: bytes of the whole message where the record's value is only its beginning, else None.
     """
 
     reason: Reject
@@ -28,6 +29,7 @@ class DeadLetter:
     partition: int
     offset: int
     detail: str = ""
+    size: int | None = None
 
     @property
     def key(self) -> bytes:
@@ -36,13 +38,16 @@ class DeadLetter:
 
     def headers(self) -> Headers:
         """Kafka headers, in a fixed order."""
-        return [
+        headers = [
             ("reason", self.reason.value.encode()),
             ("src", self.src.encode()),
             ("partition", str(self.partition).encode()),
             ("offset", str(self.offset).encode()),
             ("detail", self.detail[:MAX_DETAIL_CHARS].encode("utf-8", "replace")),
         ]
+        if self.size is not None:
+            headers.append(("size", str(self.size).encode()))
+        return headers
 
 
 def from_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> DeadLetter:
@@ -55,6 +60,7 @@ def from_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> DeadLett
             partition=int(found["partition"]),
             offset=int(found["offset"]),
             detail=found.get("detail", ""),
+            size=int(found["size"]) if "size" in found else None,
         )
     except KeyError as e:
         raise BadInput(f"dead letter has no header {e}", reason=Reject.MISSING_FIELD) from None

@@ -5,7 +5,9 @@ BAD_INPUT is the table in the docs: what is sent, and its outcome (`dead: reason
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-expo
 from streamgauge.contracts.dead_letters import from_headers
 from streamgauge.deploy import topics as topic_admin
 from streamgauge.storage.settings import StoreSettings
+from streamgauge.stream_processors.core.kafka_io import HEAD_BYTES
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
     MetricsWorker,
@@ -40,6 +43,7 @@ from tests.support.metrics_worker import (
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
+NOISE = base64.b64encode(random.Random(1).randbytes(2_625_000)).decode()  # does not compress
 FAR = 4_102_444_800_000  # 2100-01-01
 
 
@@ -65,6 +69,7 @@ BAD_INPUT: dict[str, tuple[bytes, str]] = {
     "a status nobody knows": (changed(1005, status="meh"), "dead: unknown_value"),
     "unknown major version": (changed(1006, v=2), "dead: unknown_major"),
     "2 MB event": (changed(1007, input_text="x" * 2_000_000), "dead: too_large"),
+    "3.5 MB event": (changed(1024, input_text=NOISE), "dead: too_large"),
     "timestamp in 1970": (changed(1008, ts=0), "dead: ts_too_old"),
     "timestamp in 2100": (changed(1009, ts=FAR), "dead: ts_in_future"),
     "NaN": (with_text(1010, b'"duration_ms":210', b'"duration_ms":NaN'), "dead: bad_json"),
@@ -93,34 +98,38 @@ BAD_INPUT: dict[str, tuple[bytes, str]] = {
 
 @pytest.fixture
 def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own; takes messages of 4 MB."""
+    """The events topic under a prefix of this test's own.
+
+    It takes messages of 4 MB, the dead-letter topic of 2 MB.
+    """
     create_topics(kafka.bootstrap, topic_prefix, partitions=4)
     name = f"{topic_prefix}events.v1"
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    for each in (name, f"{topic_prefix}deadletters.v1"):
-        entry = ConfigEntry(
-            "max.message.bytes", "4000000", incremental_operation=AlterConfigOpType.SET
-        )
+    for each, most in ((name, "4000000"), (f"{topic_prefix}deadletters.v1", "2000000")):
+        entry = ConfigEntry("max.message.bytes", most, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, each, incremental_configs=[entry])
         for future in admin.incremental_alter_configs([resource]).values():
             future.result(30)
     return name
 
 
-def read_dead_letters(bootstrap: str, topic: str, n: int) -> dict[int, tuple[str, bytes]]:
-    """Offset -> (reason, raw) of n dead letters of one source partition."""
+Letter = tuple[str, bytes, int | None]
+
+
+def read_dead_letters(bootstrap: str, topic: str, n: int) -> dict[int, Letter]:
+    """Offset -> (reason, raw, size if cut) of n dead letters of one source partition."""
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "t", "auto.offset.reset": "earliest",
          "fetch.message.max.bytes": 4_000_000}
     )  # fmt: skip
     consumer.subscribe([topic])
-    found: dict[int, tuple[str, bytes]] = {}
+    found: dict[int, Letter] = {}
     deadline = time.monotonic() + 30
     while len(found) < n and time.monotonic() < deadline:
         message = consumer.poll(0.2)
         if message is not None and message.error() is None:
             letter = from_headers(cast(Any, message.headers()))
-            found[letter.offset] = (letter.reason, message.value() or b"")
+            found[letter.offset] = (letter.reason, message.value() or b"", letter.size)
     consumer.close()
     return found
 
@@ -146,7 +155,12 @@ def test_each_bad_input_has_its_exact_outcome_and_its_neighbours_are_unharmed(
         offset_of[n]: why for n, why in dead.items()
     }
     letters = read_dead_letters(kafka.bootstrap, f"{topic_prefix}deadletters.v1", len(dead))
-    assert letters == {offset_of[n]: (why, BAD_INPUT[n][0]) for n, why in dead.items()}
+    assert letters == {
+        offset_of[n]: (why, body[:HEAD_BYTES], len(body))
+        if len(body := BAD_INPUT[n][0]) > 3_000_000
+        else (why, body, None)
+        for n, why in dead.items()
+    }
     assert outcomes(store) == {
         "stored": len(good) + len(kept), "unknown_type": 1, "duplicate": 1, "dead": len(dead),
     }  # fmt: skip

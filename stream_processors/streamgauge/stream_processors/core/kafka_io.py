@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 ASK_S = 5.0
 TICKS_BACK = 1500
+HEAD_BYTES = 256 * 1024
+"""Kept of a refused message that the dead-letter topic does not take whole."""
+TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Publisher:
                     "linger.ms": 5,
                     "compression.type": "zstd",
                     "message.timeout.ms": 10_000,
-                    "message.max.bytes": 4_000_000,
+                    "message.max.bytes": int(DEAD_LETTERS.config["max.message.bytes"]) + 2**20,
                     "log.connection.close": False,
                 }
             )
@@ -123,24 +126,44 @@ class Publisher:
         self._producer.poll(0)
 
     def dead_letters(self, letters: Iterable[DeadLetter]) -> None:
-        """Deliver them all; returns when Kafka has them. Raises Unreachable, then repeat all."""
+        """Deliver them all; returns when Kafka has them. Raises Unreachable, then repeat all.
+
+        Of a message that is too large for the topic the first HEAD_BYTES go there.
+        """
         failed: list[str] = []
+        too_large = self._deliver(letters, failed, whole=True)
+        if too_large:
+            self._deliver(too_large, failed, whole=False)
+        if failed:
+            raise Unreachable(f"dead letters: {len(failed)} not taken: {failed[0]}")
 
-        def delivered(error: KafkaError | None, _: Any) -> None:
-            if error is not None:
-                failed.append(error.str())
-
+    def _deliver(
+        self, letters: Iterable[DeadLetter], failed: list[str], *, whole: bool
+    ) -> list[DeadLetter]:
+        """Send and await; returns those that Kafka finds too large."""
+        too_large: list[DeadLetter] = []
         expected = 0
         for letter in letters:
+
+            def delivered(error: KafkaError | None, _: Any, letter: DeadLetter = letter) -> None:
+                if error is None:
+                    return
+                if whole and error.code() in TOO_LARGE:
+                    too_large.append(letter)
+                else:
+                    failed.append(error.str())
+
             expected += 1
+            body = letter.raw if whole else letter.raw[:HEAD_BYTES]
             envelope = dead_letters.DeadLetter(
-                Reject(letter.reason), letter.src, letter.partition, letter.offset, letter.detail
-            )
+                Reject(letter.reason), letter.src, letter.partition, letter.offset, letter.detail,
+                size=None if len(body) == len(letter.raw) else len(letter.raw),
+            )  # fmt: skip
             while True:
                 try:
                     self._producer.produce(
                         self._dead,
-                        letter.raw,
+                        body,
                         key=envelope.key,
                         headers=list(envelope.headers()),
                         on_delivery=delivered,
@@ -148,10 +171,12 @@ class Publisher:
                     break
                 except BufferError:
                     self._producer.poll(0.1)
+                except KafkaException as e:
+                    delivered(e.args[0], None)
+                    break
         if expected and self._producer.flush(15) > 0:
             raise Unreachable(f"dead letters: Kafka at {self._bootstrap} does not answer")
-        if failed:
-            raise Unreachable(f"dead letters: {len(failed)} not taken: {failed[0]}")
+        return too_large
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Send what waits, at most this long."""

@@ -10,12 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streamgauge.storage.client import StoreClient, connect
-from streamgauge.stream_processors.reading.dedup import ID_HORIZON, SEQ_HORIZON, Seen
+from streamgauge.stream_processors.reading.dedup import (
+    ID_HORIZON,
+    INTERVALS_KEPT,
+    SEQ_HORIZON,
+    Seen,
+)
 from streamgauge.stream_processors.reading.memory import Memory
 from streamgauge.stream_processors.settings import WorkerSettings
 
-# Runs of consecutive seq per producer ("islands"), each with its last offset.
+# Runs of consecutive seq per producer ("islands"), each with its last offset; the newest ones.
 INTERVALS = """
+SELECT * FROM (
 SELECT producer_id, min(number) AS low, max(number) AS high, max(at) AS last
 FROM (
     SELECT producer_id, number, at,
@@ -30,6 +36,9 @@ FROM (
     )
 )
 GROUP BY producer_id, island
+ORDER BY last DESC
+LIMIT {intervals:UInt32}
+)
 ORDER BY producer_id, low
 """
 
@@ -74,6 +83,7 @@ def _seen(client: StoreClient, key: str, position: int) -> Seen:
         "from": max(0, position - SEQ_HORIZON),
         "to": position,
         "limit": ID_HORIZON,
+        "intervals": INTERVALS_KEPT,
     }
     _, intervals = client.rows(INTERVALS, where)
     _, ids = client.rows(IDS, where)

@@ -62,17 +62,28 @@ class RequestReader:
         """(requests in offset order, latest ts in ms of any valid new event or None)."""
         seen = self._seen.setdefault(chunk.key, Seen())
         decoded = iter(decode_values([value for value in chunk.values if value is not None]))
-        requests: list[ReadRequest] = []
-        max_ts: int | None = None
+        events: list[Any] = []
+        offsets: list[int] = []
         for offset, value, append_ms in zip(
             chunk.offsets, chunk.values, chunk.append_ms, strict=True
         ):
-            if value is None:
+            event: Any = next(decoded) if value is not None else None
+            if event is None or isinstance(event, Refusal) or event.ts > append_ms + FUTURE_MS:
                 continue
-            event: Any = next(decoded)
-            if isinstance(event, Refusal) or event.ts > append_ms + FUTURE_MS:
-                continue
-            if not seen.first_time(event.producer_id, event.seq, event.id, offset):
+            events.append(event)
+            offsets.append(offset)
+        repeats = set(
+            seen.repeats(
+                [e.producer_id for e in events],
+                [e.seq for e in events],
+                [e.id for e in events],
+                offsets,
+            )
+        )
+        requests: list[ReadRequest] = []
+        max_ts: int | None = None
+        for i, (event, offset) in enumerate(zip(events, offsets, strict=True)):
+            if i in repeats:
                 continue
             if max_ts is None or event.ts > max_ts:
                 max_ts = event.ts
