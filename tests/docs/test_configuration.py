@@ -47,6 +47,7 @@ READERS: dict[str, tuple[Reader, str]] = {
     "STREAMGAUGE_FLUSH_S": (WorkerSettings.from_env, "flush_s"),
     "STREAMGAUGE_FLUSH_EVENTS": (WorkerSettings.from_env, "flush_events"),
     "STREAMGAUGE_SESSION_S": (WorkerSettings.from_env, "session_s"),
+    "STREAMGAUGE_METRICS_HOST": (WorkerSettings.from_env, "metrics_host"),
     "STREAMGAUGE_METRICS_PORT": (WorkerSettings.from_env, "metrics_port"),
     "STREAMGAUGE_LABEL_CAP": (label_cap, ""),
     "STREAMGAUGE_SCORES_SAMPLE": (ScoreSettings.from_env, "default_probability"),

@@ -4,11 +4,13 @@ STREAMGAUGE_BOOTSTRAP, STREAMGAUGE_TOPIC_PREFIX, STREAMGAUGE_KAFKA_*     contrac
 STREAMGAUGE_STORE_URL, _USER, _PASSWORD[_FILE], _DATABASE               storage.settings
 STREAMGAUGE_LATENESS_S     how late an event may come and still be in time (5; replays 30)
 STREAMGAUGE_FLUSH_S        longest time between flushes (0.5)
-STREAMGAUGE_FLUSH_EVENTS   events after which a flush does not wait for it (16384)
+STREAMGAUGE_FLUSH_EVENTS   events after which a flush does not wait for it (16384; at most
+                           50,000, so that their scores still fit into one block)
 STREAMGAUGE_SESSION_S      Kafka session time-out (10)
 STREAMGAUGE_STATIC_ID      static group membership under this name (none)
 STREAMGAUGE_INSTANCE       name of this process in ticks and the store (host-pid)
 STREAMGAUGE_METRICS_PORT   Prometheus port (0 = off)
+STREAMGAUGE_METRICS_HOST   the address it listens on (127.0.0.1)
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class WorkerSettings:
     static_id: str = ""
     instance: str = ""
     metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> WorkerSettings:
@@ -47,9 +50,10 @@ class WorkerSettings:
             store=StoreSettings.from_env(env),
             lateness_s=lateness_s(env),
             flush_s=number(env, "STREAMGAUGE_FLUSH_S", 0.5, 0.05, 10, float),
-            flush_events=number(env, "STREAMGAUGE_FLUSH_EVENTS", 16_384, 100, 200_000, int),
+            flush_events=number(env, "STREAMGAUGE_FLUSH_EVENTS", 16_384, 100, 50_000, int),
             session_s=number(env, "STREAMGAUGE_SESSION_S", 10.0, 6, 300, float),
             static_id=env.get("STREAMGAUGE_STATIC_ID", ""),
             instance=re.sub(r"[^A-Za-z0-9_.-]", "-", instance)[:100],
             metrics_port=number(env, "STREAMGAUGE_METRICS_PORT", 0, 0, 65_535, int),
+            metrics_host=env.get("STREAMGAUGE_METRICS_HOST") or "127.0.0.1",
         )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.ticks import PartitionProgress
 
 EVENTS = Counter("streamgauge_worker_events_total", "Messages absorbed", ["writer"])
@@ -66,6 +67,11 @@ def show_progress(
         WATERMARK_AGE.labels(writer).set((now_ms - oldest_ms) / 1000)
 
 
+def forget_progress() -> None:
+    """Partitions that are no longer ours have no lag; the next tick shows those that are."""
+    LAG_EVENTS.clear()
+
+
 def show_flush(writer: str, result: str, rows: Mapping[str, int], seconds: float) -> None:
     """How a flush ended, and the rows that landed by table."""
     FLUSHES.labels(writer, result).inc()
@@ -74,7 +80,14 @@ def show_flush(writer: str, result: str, rows: Mapping[str, int], seconds: float
         ROWS.labels(writer, table).inc(n)
 
 
-def serve(port: int) -> None:
-    """Serve /metrics on this port of all interfaces; 0 = off."""
-    if port:
-        start_http_server(port)
+def serve(host: str, port: int) -> None:
+    """Serve /metrics on this address; port 0 = off. Raises Misconfigured if it cannot be had."""
+    if not port:
+        return
+    try:
+        start_http_server(port, host)
+    except OSError as e:
+        raise Misconfigured(
+            f"no Prometheus metrics on {host}:{port}: {e.strerror or e}",
+            hint="another STREAMGAUGE_METRICS_PORT, or 0",
+        ) from e

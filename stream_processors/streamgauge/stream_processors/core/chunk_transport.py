@@ -276,6 +276,10 @@ class ChunkConsumer(driver.Consumer):
         self._queue.clear()
         await self._thread.close_all()
 
+    async def pause(self) -> None:
+        """Fetch nothing more; what was delivered can still be acknowledged and committed."""
+        await self._thread.close_all()
+
     async def ends(self) -> Mapping[TP, int | None]:
         """Last stable offset of each assigned partition, None where no fetch has told it."""
         return await self._thread.ends()

@@ -125,7 +125,7 @@ class ChunkWorker:
             self.name, self.settings.instance, self._outside.publisher, self.clock
         )
         await self._reach()
-        telemetry.serve(self.settings.metrics_port)
+        telemetry.serve(self.settings.metrics_host, self.settings.metrics_port)
         app = self._app()
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -198,6 +198,7 @@ class ChunkWorker:
         self._pending = 0
         self._acks.clear()
         self._room.set()
+        telemetry.forget_progress()
         telemetry.RESTARTS.labels(self.name, cause).inc()
         log.info("buffers_dropped", extra={"cause": cause, "epoch": self.epoch})
 
@@ -365,7 +366,7 @@ class ChunkWorker:
         """Store what is absorbed, with markers everywhere, and commit; at most STOP_S."""
         try:
             async with asyncio.timeout(STOP_S):
-                await self._consumer._thread.close_all()
+                await self._consumer.pause()
                 await self._flush(force=True)
                 await self._consumer.commit()
         except TimeoutError:

@@ -9,7 +9,7 @@ Out: None for a model that no book knows. Never 0 for "unknown": an unpriced cal
 (`unpriced_n`, `unpriced_tokens`).
 Usage follows the contract: input includes cached, written, audio and image tokens, output includes
 reasoning and audio. A subset larger than its total (providers disagree) raises the total.
-Not here: prices that an app states itself (cost_source = app, rows.py).
+Not here: prices that an app states itself (cost_source = app, priced.py).
 """
 
 from __future__ import annotations

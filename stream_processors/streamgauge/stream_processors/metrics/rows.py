@@ -161,8 +161,9 @@ def text_rows(c: Columns, origin: Origin) -> pa.Table:
 
 
 def prompt_rows(c: Columns, origin: Origin) -> pa.Table:
-    """Rows of `prompts`: the registration with the latest ts counts, then the highest offset."""
-    revs = [ts * 1024 + o % 1024 for ts, o in zip(c.ts.tolist(), origin.offset, strict=True)]
+    """Rows of `prompts`: the registration with the latest ts counts, then the last in a million
+    offsets."""
+    revs = [(ts << 20) + o % 2**20 for ts, o in zip(c.ts.tolist(), origin.offset, strict=True)]
     return _build(TABLES["prompts"].data, c, origin, {"rev": lambda: revs})
 
 

@@ -8,7 +8,7 @@ nobody reads; `decode_values` does, on all values of a run at once.
 Held together by tests/property/metrics.
 
 In: raw values of a run. Out: one outcome per value: an event Struct, or a `Refusal`.
-Not here: the bound that needs the append time (rows.py), what becomes of events.
+Not here: the bound that needs the append time (the processors), what becomes of events.
 """
 
 from __future__ import annotations
