@@ -28,7 +28,6 @@ from streamgauge.storage.embedded.errors import (
     AUTHENTICATION_FAILED,
     BAD_ARGUMENTS,
     BODY_TOO_LARGE,
-    INTERNAL,
     NOT_IMPLEMENTED,
     SOCKET_TIMEOUT,
     TOO_MANY_QUERIES,
@@ -80,8 +79,10 @@ class Server:
         expiry = asyncio.create_task(self._sessions.run_expiry(Handle.close))
         yield
         expiry.cancel()
-        for tag in self._running.values():
+        for tag in list(self._running.values()):
             self._engine.kill(tag)
+        while self._running:  # cancelled requests, which end when the engine has
+            await asyncio.sleep(0.02)
         self._pool.shutdown(wait=True)
         self._aside.shutdown(wait=True)
         for handle in self._sessions.expire(float("inf")):
@@ -295,7 +296,7 @@ class Server:
     async def _handle(self, work: statements.Work) -> AsyncIterator[Handle]:
         name = None if work.account.readonly else work.ask.session_id
         if name is None:
-            handle = await self._in(self._pool, self._engine.handle)
+            handle = await self._open()
             try:
                 yield handle
             finally:
@@ -303,9 +304,8 @@ class Server:
             return
         kept = self._sessions.take(name, must_exist=work.ask.session_check)
         try:
-            opened = await self._in(self._pool, self._engine.handle) if kept is None else kept
-            session: Handle = opened
-        except EngineError:
+            session = await self._open() if kept is None else kept
+        except BaseException:  # cancelled, too: a session that stays busy is locked for good
             self._sessions.give(name, None, 0.0)
             raise
         try:
@@ -315,24 +315,53 @@ class Server:
             now = asyncio.get_running_loop().time()
             self._sessions.give(name, session, now + work.ask.session_timeout_s)
 
+    async def _open(self) -> Handle:
+        opened: list[Handle] = []
+        try:
+            await self._in(self._pool, lambda: opened.append(self._engine.handle()))
+        except asyncio.CancelledError:
+            for handle in opened:
+                await self._in(self._aside, handle.close)
+            raise
+        return opened[0]
+
     async def _watched(
         self, request: web.Request, work: statements.Work, call: Callable[[], T]
     ) -> T:
         """Run in a thread; if the client goes away meanwhile, kill the statement."""
-        future = asyncio.get_running_loop().run_in_executor(self._pool, call)
-        while not future.done():
-            await asyncio.wait({future}, timeout=0.25)
-            gone = request.transport is None or request.transport.is_closing()
-            if gone and not future.done():
-                await self._in(self._aside, lambda: self._engine.kill(work.tag))
-        try:
-            return future.result()
-        except StopIteration:  # pragma: no cover - next() is given a default
-            raise EngineError.of(INTERNAL, "stream ended twice") from None
 
-    async def _in(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-        # shielded: what the engine has begun it ends, and locks are held until then
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, call))
+        def stop(cancelled: bool) -> None:
+            if cancelled or request.transport is None or request.transport.is_closing():
+                self._aside.submit(self._engine.kill, work.tag)
+
+        return await self._in(self._pool, call, stop=stop)
+
+    async def _in(
+        self,
+        pool: ThreadPoolExecutor,
+        call: Callable[[], T],
+        *,
+        stop: Callable[[bool], None] | None = None,
+    ) -> T:
+        """Run in a thread, to the end also when the request is cancelled meanwhile.
+
+        Else a cancelled request would close the handle under an insert that still runs, on which
+        both hang for ever (chDB 4.4), and would then give back the table's lock too early.
+        stop: called four times a second, and told whether the request was cancelled.
+        """
+        future = asyncio.get_running_loop().run_in_executor(pool, call)
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait({future}, timeout=None if stop is None else 0.25)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            if stop is not None and not future.done():
+                stop(cancelled is not None)
+        if cancelled is not None:
+            future.exception()  # taken, so that asyncio does not complain: nobody is left to tell
+            raise cancelled
+        return future.result()
 
 
 def _packer(request: web.Request) -> tuple[str, wire.Packer] | None:
