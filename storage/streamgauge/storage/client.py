@@ -11,7 +11,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import clickhouse_connect
-import pyarrow as pa
 import urllib3
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
@@ -29,8 +28,13 @@ from streamgauge.storage.settings import ENV_PASSWORD, ENV_URL, ENV_USER, StoreS
 
 _AUTHENTICATION = frozenset({192, 193, 194, 516})
 _SCHEMA = frozenset({10, 16, 60, 81})
-_BUSY = frozenset({202, 241, 242, 252, 319, 999})
-_INTERRUPTED = frozenset({159, 209, 210, 394})
+# Connections, threads, memory, parts; read-only for a while; Keeper and quorum before the insert.
+_BUSY = frozenset({202, 203, 225, 241, 242, 252, 254, 279, 285, 286, 439, 999})
+_DISK = frozenset({74, 75, 76, 172, 204, 243, 275, 294, 586})
+_MAYBE_DISK = frozenset({1000, 1001})  # exceptions of its libraries: a full disk is one of them
+_FULL = "No space left on device"
+# Time-outs, sockets, shutdown, cancelled; a quorum that was not reached after the insert.
+_INTERRUPTED = frozenset({159, 209, 210, 236, 319, 394, 735})
 
 
 def connect(
@@ -105,21 +109,6 @@ class StoreClient:
                 sql, parameters=dict(parameters or {}), settings=self._with_database(settings)
             )
             return tuple(result.column_names), result.result_rows  # read to its end only here
-        except (ClickHouseError, HTTPError, OSError) as error:
-            raise translate(error, self.settings.url) from error
-
-    def arrow(
-        self,
-        sql: str,
-        parameters: Mapping[str, Any] | None = None,
-        *,
-        settings: Mapping[str, Any] | None = None,
-    ) -> pa.Table:
-        """Result as an Arrow table; errors as `query`."""
-        try:
-            return self._client.query_arrow(
-                sql, parameters=dict(parameters or {}), settings=self._with_database(settings)
-            )
         except (ClickHouseError, HTTPError, OSError) as error:
             raise translate(error, self.settings.url) from error
 
@@ -199,6 +188,10 @@ def translate(error: Exception, url: str) -> StreamgaugeError:
             )
         if code in _BUSY:
             return Unreachable(f"the store at {url} is busy: {text}")
+        if code in _DISK or (code in _MAYBE_DISK and _FULL in text):
+            return Unreachable(
+                f"the store at {url} cannot write: {text}", hint="is its disk full, or broken?"
+            )
         if code in _INTERRUPTED:
             return UnknownOutcome(text)
         return BadInput(text, reason=f"store_{code}")

@@ -182,6 +182,22 @@ def test_store_that_is_not_there_is_unreachable() -> None:
         writer(nobody).high_water("events")
 
 
+def test_insert_waits_for_space_and_is_then_stored_once(
+    store: StoreSettings, client: StoreClient
+) -> None:
+    sink = writer(store)
+    made = block_of(0, 3)
+    setting = "min_free_disk_bytes_to_perform_insert"
+    client.command(f"ALTER TABLE judgements MODIFY SETTING {setting} = {1 << 60}")
+    with pytest.raises(Unreachable, match="NOT_ENOUGH_SPACE") as caught:
+        sink.insert(made)
+    assert "disk" in caught.value.hint
+    client.command(f"ALTER TABLE judgements RESET SETTING {setting}")
+    assert sink.insert(made) is InsertOutcome.STORED
+    assert offsets(client) == [0, 1, 2]
+    sink.close()
+
+
 @pytest.mark.slow
 def test_kill_9_of_the_store_during_inserts_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """The writer only repeats the same block until it is told "stored"; 6 kills in mid-insert."""
