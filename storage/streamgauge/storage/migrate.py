@@ -35,6 +35,10 @@ _LEDGER = """CREATE TABLE IF NOT EXISTS {{DB}}.migrations {{ON_CLUSTER}} (
 COMMENT 'One row is one migration statement that has run'"""
 _LOCK = "_migration_lock"
 _TABLE_EXISTS = 57
+_AGAIN = (
+    "restore it from a backup; or make it anew, empty: TRUNCATE TABLE migrations, then"
+    " `streamgauge store migrate` (its statements can be repeated)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Problem:
 
     kind: str
     message: str
+    mend: str = "streamgauge store migrate"
 
 
 def render(*, database: str = "llm", cluster: str | None = None) -> str:
@@ -145,6 +150,12 @@ def check(
             {"db": settings.database},
         )
         there = {row["table"]: set(row["names"]) for row in rows}
+        ran = [m for m in files if m.version not in pending]  # what others make is not there yet
+        problems.extend(
+            Problem("missing", f"{name} was made and is not there any more", _AGAIN)
+            for name in migration_files.objects_of(ran)
+            if name not in there
+        )
         for name, spec in TABLES.items():
             lacking = [c for c in spec.schema.names if c not in there.get(name, set())]
             if lacking and name in there:

@@ -35,6 +35,11 @@ _IDEMPOTENT = re.compile(
     r"|CREATE\s+OR\s+REPLACE|ALTER\s+TABLE|DROP\s+\w+\s+IF\s+EXISTS",
     re.I,
 )
+_OBJECT = re.compile(
+    r"(CREATE|DROP)\s+(?:OR\s+REPLACE\s+)?(?:MATERIALIZED\s+)?(?:TABLE|VIEW)\s+"
+    r"(?:IF\s+(?:NOT\s+)?EXISTS\s+)?\{\{DB\}\}\.(\w+)",
+    re.I,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,16 @@ def load(files: Iterable[tuple[str, str]]) -> tuple[Migration, ...]:
     if versions != list(range(1, len(versions) + 1)):
         raise Misconfigured(f"migrations are not numbered 1, 2, 3 ...: {versions}")
     return tuple(found)
+
+
+def objects_of(migrations: Iterable[Migration]) -> list[str]:
+    """Tables and views that are there when these have run, by name."""
+    there: set[str] = set()
+    for migration in migrations:
+        for statement in migration.statements:
+            for verb, name in _OBJECT.findall(statement):
+                (there.add if verb.upper() == "CREATE" else there.discard)(name)
+    return sorted(there)
 
 
 def _unroll(match: re.Match[str]) -> str:

@@ -112,6 +112,22 @@ def test_newer_database_is_tolerated_and_named(fresh: StoreSettings) -> None:
     assert [p.kind for p in check(fresh, migrations=older)] == ["newer"]
 
 
+@pytest.mark.parametrize("dropped", ["TABLE label_values", "TABLE prices", "VIEW v_minute"])
+def test_table_or_view_that_was_dropped_is_missed_and_can_be_made_anew(
+    fresh: StoreSettings, dropped: str
+) -> None:
+    migrate(fresh)
+    with connect(fresh) as client:
+        client.command(f"DROP {dropped} SYNC")
+        (problem,) = check(fresh)
+        assert (problem.kind, problem.message.split()[0]) == ("missing", dropped.split()[1])
+        assert migrate(fresh) == []
+        assert "TRUNCATE TABLE migrations" in problem.mend
+        client.command("TRUNCATE TABLE migrations")
+    migrate(fresh)
+    assert check(fresh) == []
+
+
 def test_heavy_migrations_wait_until_they_are_asked_for(fresh: StoreSettings) -> None:
     heavy = load(
         [

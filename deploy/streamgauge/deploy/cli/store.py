@@ -49,7 +49,7 @@ def _check(home: Path | None) -> int:
     settings = find_context(home).store()
     problems = check(settings)
     for problem in problems:
-        answer(f"{problem.kind}: {problem.message}")
+        answer(f"{problem.kind}: {problem.message} ({problem.mend})")
     if not problems:
         say(f"the schema at {settings.url} is as this version expects")
     return 1 if problems else 0

@@ -73,7 +73,7 @@ def store(context: Context, _clock: Clock) -> Iterator[Finding]:
         return
     problems = check(settings)
     for problem in problems:
-        yield Finding("schema", Level.BAD, problem.message, "streamgauge store migrate")
+        yield Finding("schema", Level.BAD, problem.message, problem.mend)
     if not problems:
         yield Finding("store", Level.OK, f"{settings.url} answers, schema is right")
 
