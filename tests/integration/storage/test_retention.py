@@ -11,7 +11,6 @@ import pytest
 from streamgauge.contracts.clock import SystemClock
 from streamgauge.storage.block import build_block
 from streamgauge.storage.client import StoreClient, connect
-from streamgauge.storage.reader import table_sizes
 from streamgauge.storage.retention import Retention, apply_retention
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.writer import SinkWriter
@@ -83,13 +82,3 @@ def test_days_can_be_changed_and_only_what_differs_is_altered(
     write(sink, "events", pa.table({"id": ["expired"]}), days_ago(4))
     client.command("OPTIMIZE TABLE events FINAL")
     assert client.query("SELECT count() AS n FROM events WHERE kind = 0") == [{"n": 0}]
-
-
-def test_sizes_of_all_tables_are_known(client: StoreClient, sink: SinkWriter) -> None:
-    write(sink, "events", pa.table({"id": [str(i) for i in range(1000)]}), days_ago(1))
-    sizes = {size.table: size for size in table_sizes(client)}
-    assert sizes["events"].rows == 1001
-    assert sizes["events"].bytes > 1000
-    assert sizes["events"].until == days_ago(1)
-    assert sizes["windows"].rows == 0
-    assert not [name for name in sizes if name.startswith("v_")]

@@ -1,7 +1,6 @@
 """Ad hoc SQL for people: a read-only HTTP query with streaming answers, and examples by question.
 
-In: store settings (the reading account), SQL text. Out: lines of the chosen format, or rows. Not
-here: the named queries of the platform itself (streamgauge.storage.reader).
+In: store settings (the reading account), SQL text. Out: lines of the chosen format, or rows.
 """
 
 from streamgauge.deploy.sql.ask import ask_rows, ask_stream, json_array
