@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +18,10 @@ from streamgauge.contracts.errors import Misconfigured, StreamgaugeError, Unreac
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.paths import write_atomic
 from streamgauge.deploy.processes import Pid
+from streamgauge.deploy.stack import stack
 from streamgauge.deploy.stack.detached import stop_detached
 from streamgauge.deploy.stack.layout import take_lock
-from streamgauge.deploy.stack.logs import cap_log, folder_bytes, last_line
+from streamgauge.deploy.stack.logs import CAP_BYTES, cap_log, folder_bytes, last_line
 from streamgauge.deploy.stack.plan import (
     WORKERS,
     StackConfig,
@@ -255,6 +258,50 @@ def test_a_log_above_its_cap_is_rotated_and_the_writer_goes_on(tmp_path: Path) -
     assert not cap_log(path, cap_bytes=50)
     assert last_line(path) == "the end"
     assert folder_bytes(tmp_path) > 0
+
+
+def test_a_log_without_room_for_a_copy_is_cut_all_the_same(tmp_path: Path) -> None:
+    path, older = tmp_path / "x.log", tmp_path / "x.log.1"
+    path.write_bytes(b"x" * 5000)
+    older.write_bytes(b"older")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # as on a disk with 1 kB left
+    try:
+        assert cap_log(path, cap_bytes=4000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert path.stat().st_size == 0
+    assert older.read_bytes() == b"older"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.log", "x.log.1"]
+
+
+class BrokenLog(BrokenDisk):
+    """A service whose log cannot even be cut."""
+
+    def cap_logs(self) -> None:
+        raise OSError(5, "Input/output error")
+
+
+def test_logs_of_other_services_are_kept_small_when_one_cannot_be_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "LOG_CHECK_S", 0.01)
+    log = tmp_path / "b.log"
+    log.write_bytes(b"x" * (CAP_BYTES + 1))
+    mine = stack.Stack(StackConfig(str(tmp_path)))
+    for service in (BrokenLog(0), WorkerService("b", [], dict, log)):
+        mine._supervised[service.name] = Supervised(
+            service, clock=SystemClock(), on_change=lambda: None
+        )
+    thread = threading.Thread(target=mine._cap_logs)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while log.stat().st_size and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    alive = thread.is_alive()
+    mine._closing.set()
+    thread.join(20)
+    assert (alive, log.stat().st_size) == (True, 0)
 
 
 def test_the_way_a_process_ended_decides_the_exit_code(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ raises its error; later deaths are mended (supervised.py).
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -42,6 +43,8 @@ from streamgauge.deploy.stack.supervised import Supervised
 from streamgauge.deploy.stack.ticking import wait_ticking
 from streamgauge.deploy.topics import create_topics, require_broker
 from streamgauge.storage.settings import ENV_URL, StoreSettings
+
+log = logging.getLogger(__name__)
 
 WORKER_GRACE_S = 15.0
 STORE_GRACE_S = 20.0
@@ -351,7 +354,10 @@ class Stack:
     def _cap_logs(self) -> None:
         while not self._closing.wait(LOG_CHECK_S):
             for supervised in list(self._supervised.values()):
-                supervised.service.cap_logs()
+                try:
+                    supervised.service.cap_logs()
+                except OSError as error:  # one log of one service: the others, and later, go on
+                    log.warning("the log of %s is not cut: %s", supervised.state.name, error)
 
 
 def _own_environ(env: Mapping[str, str]) -> dict[str, str]:
