@@ -14,10 +14,13 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.kafka import LocalKafka
 from streamgauge.deploy.kafka.local import answers_metadata
+from streamgauge.deploy.stack.services import KafkaService
+from streamgauge.deploy.stack.supervised import Supervised
 from streamgauge.deploy.topics import create_topics
 
 pytestmark = pytest.mark.kafka
@@ -91,6 +94,35 @@ def test_another_port_is_taken_if_the_last_one_is_gone(tmp_path: Path) -> None:
             assert read(second.bootstrap, "p.events.v1", 1) == [b"kept"]
         finally:
             second.kill()
+
+
+@pytest.mark.slow
+def test_a_restarted_broker_waits_for_its_port_and_takes_no_other(tmp_path: Path) -> None:
+    service = KafkaService(LocalKafka(tmp_path))
+    broker = Supervised(service, clock=SystemClock(), on_change=lambda: None)
+    broker.launch()
+    broker.wait_first_start()
+    address = service.broker.bootstrap
+    try:
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            broker.kill()
+            deadline = time.monotonic() + 30
+            while True:  # until the dead one has let go of it
+                try:
+                    other.bind(("127.0.0.1", service.broker.port))
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline
+            other.listen()
+            while "is taken by another process" not in broker.state.note:
+                assert time.monotonic() < deadline, broker.state
+                time.sleep(0.05)
+        assert broker.wait_up(60)
+        assert service.broker.bootstrap == address
+        assert answers_metadata(address, timeout_s=5)
+    finally:
+        broker.stop(10)
 
 
 @pytest.mark.slow

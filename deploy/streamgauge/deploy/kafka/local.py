@@ -1,8 +1,9 @@
 """One Apache Kafka broker on this machine: start, stop, kill, restart on the same data folder.
 
-In: a data folder and a port (0 = a free one, the same again after a restart if it can be had).
-Out: `bootstrap`, once the broker answers metadata. The broker's output goes to `<data>/logs`;
-its tail is shown only when it dies. Not here: restarting what died (deploy.stack).
+In: a data folder and a port (0 = the one of the last run if it is free, else a free one; once the
+broker has answered there, no other: clients know it). Out: `bootstrap`, once the broker answers
+metadata. The broker's output goes to `<data>/logs`; its tail is shown only when it dies. Not here:
+restarting what died (deploy.stack).
 
     <data>/kafka.json         layout, cluster id, ports
     <data>/broker.pid         identity of the running broker
@@ -164,6 +165,7 @@ class LocalKafka:
                     hint=f"its log is {self.log_path}",
                 )
             if accepts(self.port) and answers_metadata(self.bootstrap, timeout_s=2.0):
+                self._wanted_port = self.port  # clients, workers and stack.json have it from now on
                 return
             if time.monotonic() > deadline:
                 self.kill()
@@ -195,7 +197,7 @@ class LocalKafka:
         self._forget()
 
     def restart(self) -> str:
-        """Start again on the same folder and, if it can be had, the same port."""
+        """Start again on the same folder and port; Misconfigured while another has the port."""
         self.stop()
         return self.start()
 
@@ -253,12 +255,12 @@ class LocalKafka:
         write_atomic(state_file, json.dumps(state, indent=1) + "\n")
 
     def _choose_ports(self, state: dict[str, object]) -> None:
-        """The wanted port, else the one of the last run, else a free one."""
+        """The wanted port or none at all, else the one of the last run, else a free one."""
         if self._wanted_port:
             require_free(self._wanted_port, what="Kafka", option="--kafka-port")
             self.port = self._wanted_port
         else:
-            last = self.port or int(str(state.get("port", 0)))
+            last = int(str(state.get("port", 0)))
             self.port = last if last and is_free(last) else 0
         last = int(str(state.get("controller_port", 0)))
         self._controller_port = last if last and is_free(last) and last != self.port else 0
