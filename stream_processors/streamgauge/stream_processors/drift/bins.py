@@ -16,13 +16,10 @@ from typing import Final
 
 LOG2_SCHEME: Final = 2
 """floor(8 * log2(x + 1)): 9 % wide bins, for counts and sizes (x >= 0)."""
-UNIT_SCHEME: Final = 3
-"""floor(64 * x), 64 equal bins, for scores and shares in [0, 1]."""
 CATEGORY_SCHEME: Final = 4
 """The value itself is the bin: model, provider, finish reason."""
 
 BINS_PER_OCTAVE: Final = 8
-UNIT_BINS: Final = 64
 MAX_LOG2_BIN: Final = BINS_PER_OCTAVE * 64 - 1
 MISSING_BIN: Final = 65535
 """Bin of an unknown value in the numeric laws."""
@@ -55,17 +52,6 @@ def log2_low(i: int) -> float:
 def log2_mid(i: int) -> float:
     """Value that a bin stands for: its middle on the log scale, within 4.5 % of x + 1."""
     return float(2 ** ((i + 0.5) / BINS_PER_OCTAVE) - 1)
-
-
-def unit_bin(x: float | None) -> int:
-    """Bin of a number in [0, 1]; None is MISSING_BIN; outside is clipped.
-
-    >>> [unit_bin(x) for x in (0.0, 0.5, 1.0)]
-    [0, 32, 63]
-    """
-    if x is None:
-        return MISSING_BIN
-    return min(max(int(x * UNIT_BINS), 0), UNIT_BINS - 1)
 
 
 def category_bin(x: str | None) -> str:

@@ -29,8 +29,6 @@ from streamgauge.stream_processors.drift.bins import (
     LOG2_SCHEME,
     MISSING_BIN,
     MISSING_KEY,
-    UNIT_BINS,
-    UNIT_SCHEME,
     log2_low,
     log2_mid,
 )
@@ -202,8 +200,6 @@ def label(group: tuple[Bin, ...], *, scheme: int) -> str:
         names = [str(k) for k in group]
         return names[0] if len(names) == 1 else f"{len(names)} keys: {', '.join(names[:3])}"
     first, last = int(group[0]), int(group[-1])
-    if scheme == UNIT_SCHEME:
-        return f"{first / UNIT_BINS:.2f}..{(last + 1) / UNIT_BINS:.2f}"
     low, high = math.ceil(log2_low(first)), math.ceil(log2_low(last + 1)) - 1
     return f"{low}..{max(low, high)}"
 
