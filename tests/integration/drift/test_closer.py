@@ -25,7 +25,7 @@ from streamgauge.stream_processors.drift.histograms import HistogramCell, Histog
 from streamgauge.stream_processors.drift.rows import histogram_rows
 from streamgauge.stream_processors.drift.settings import DriftSettings
 from streamgauge.stream_processors.drift.source_clock import TickClock
-from streamgauge.stream_processors.drift.status import read_status, status_line
+from streamgauge.stream_processors.drift.status import read_status
 from streamgauge.stream_processors.drift.store import DriftStore
 from tests.support.kafka import TestKafka, create_topics
 
@@ -85,8 +85,8 @@ def test_nothing_is_closed_before_its_end(store: StoreSettings, client: StoreCli
     assert one.close_upto(T + 2 * MIN5 - 1) == 1
     assert verdicts(client, 300) == [(T, "warming_up")]
     assert one.close_upto(T + 2 * MIN5) == 1
-    line = status_line(read_status(client, SETTINGS), SETTINGS)
-    assert line == "drift warming up: 1 of 5 windows of 300 s"
+    (app,) = read_status(client, SETTINGS)
+    assert (app.app, app.judged, app.ref_windows, app.ref_needed) == ("chat", False, 1, 5)
 
 
 @pytest.mark.clickhouse

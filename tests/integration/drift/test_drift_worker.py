@@ -17,7 +17,7 @@ from streamgauge.stream_processors.drift.bins import CATEGORY_SCHEME, LOG2_SCHEM
 from streamgauge.stream_processors.drift.detector import Segments, TenantSeries, judge_window
 from streamgauge.stream_processors.drift.rows import verdict_rows
 from streamgauge.stream_processors.drift.settings import DriftSettings
-from streamgauge.stream_processors.drift.status import read_status, status_line
+from streamgauge.stream_processors.drift.status import read_status
 from streamgauge.stream_processors.drift.verdict import Past, StreamKey, Verdict
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.workers import WorkerProcess, send
@@ -136,7 +136,7 @@ def test_verdicts_are_those_of_the_pure_detector_though_the_worker_is_killed(
     worker.start()
     send(topics, events[:half])
     worker.wait_for("some verdicts", lambda: closed(client) >= 5)
-    assert "warming up" in status_line(read_status(client, SETTINGS), SETTINGS)
+    assert not read_status(client, SETTINGS)[0].judged
     send(topics, events[half:])
     worker.wait_for("some of the second half", lambda: counted(client) > half)
     worker.kill()
@@ -187,7 +187,7 @@ def test_verdicts_are_those_of_the_pure_detector_though_the_worker_is_killed(
     firing = {(r["tenant"], r["feature"]) for r in states if r["state"] == "firing"}
     assert ("__all__", "input_tokens") in firing
     assert {feature for _, feature in firing} == {"input_tokens"}
-    assert status_line(read_status(client, SETTINGS), SETTINGS) == "drift firing: chat"
+    assert [app.app for app in read_status(client, SETTINGS) if app.firing] == ["chat"]
 
 
 def _values(moved: Any) -> list[Any]:

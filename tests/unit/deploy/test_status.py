@@ -26,7 +26,7 @@ UP = Snapshot(
     disk=(DiskRow("logs", 2048, "10 MB x 3 a process"),),
     free_bytes=50 * GB,
     toxicity_weights=True,
-    drift_windows=(14, 14),
+    drift_warming={},
 )
 
 
@@ -75,7 +75,7 @@ def test_what_is_not_there_yet_is_explained() -> None:
         replace(
             UP,
             toxicity_weights=False,
-            drift_windows=(3, 14),
+            drift_warming={"chat": (3, 14)},
             writers=(WriterRow("metrics", 5000, None, 0.5, None),),
             processes=(
                 *UP.processes,
@@ -88,7 +88,7 @@ def test_what_is_not_there_yet_is_explained() -> None:
     )
     text = "\n".join(lines)
     assert "toxicity is NULL: no Detoxify weights" in text
-    assert "drift is warming up: 3 of 14 windows" in text
+    assert "drift is warming up, windows of history: chat 3 of 14" in text
     assert "metrics is 5,000 events behind" in text
     assert "metrics has no events yet" in text
     assert "drift has not ticked yet" in text

@@ -62,7 +62,7 @@ def collect(context: Context, *, clock: Clock) -> Snapshot:
         disk=disk,
         free_bytes=free,
         toxicity_weights=has_weights(context.env),
-        drift_windows=drift_windows(own) if answers["store"] else None,
+        drift_warming=drift_warming(own) if answers["store"] else None,
         silent=tuple(
             f"{label} at {address}"
             for name, label, address in (
@@ -236,16 +236,19 @@ def _disk(home: Path) -> tuple[DiskRow, ...]:
     )
 
 
-def drift_windows(context: Context) -> tuple[int, int] | None:
-    """(windows seen, windows needed) of the drift detector; None if it cannot be told."""
-    from streamgauge.deploy.sql import ask_rows
+def drift_warming(context: Context) -> dict[str, tuple[int, int]] | None:
+    """App -> (windows seen, windows needed) of those that drift does not judge yet.
+
+    None if it cannot be told.
+    """
+    from streamgauge.storage.client import connect
     from streamgauge.stream_processors.drift.settings import DriftSettings
+    from streamgauge.stream_processors.drift.status import read_status
 
     try:
-        needed = DriftSettings.from_env(context.env).min_windows
-        query = "SELECT uniqExact(t) FROM histograms WHERE kind = 0"
-        rows = ask_rows(context.store(reader=True), query, timeout_s=5).rows
+        settings = DriftSettings.from_env(context.env)
+        with connect(context.store(reader=True), timeout_s=ANSWER_S) as client:
+            apps = read_status(client, settings)
     except StreamgaugeError:
         return None
-    seen = int(rows[0][0]) if rows else 0
-    return min(seen, needed), needed
+    return {a.app: (a.ref_windows, a.ref_needed) for a in apps if not a.judged}

@@ -33,9 +33,10 @@ def explain(seen: Snapshot) -> list[str]:
             "toxicity is NULL: no Detoxify weights here (STREAMGAUGE_DETOXIFY_BUNDLE names none), "
             "status no_scorer; the built-in lexical scorer writes its own metric"
         )
-    if seen.drift_windows is not None and seen.drift_windows[0] < seen.drift_windows[1]:
-        n, m = seen.drift_windows
-        lines.append(f"drift is warming up: {n} of {m} windows of history")
+    if seen.drift_warming:
+        apps = [f"{app} {n} of {m}" for app, (n, m) in seen.drift_warming.items()]
+        more = f" and {len(apps) - 5} more apps" if len(apps) > 5 else ""
+        lines.append(f"drift is warming up, windows of history: {', '.join(apps[:5])}{more}")
     if seen.free_bytes < LOW_DISK_BYTES:
         lines.append(f"only {seen.free_bytes / 1024**3:.1f} GB are free on the data folder's disk")
     return lines

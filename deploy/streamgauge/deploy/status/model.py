@@ -65,7 +65,8 @@ class Snapshot:
     disk: tuple[DiskRow, ...] = ()
     free_bytes: int = 0
     toxicity_weights: bool = False
-    drift_windows: tuple[int, int] | None = None
+    drift_warming: dict[str, tuple[int, int]] | None = None
+    """Apps that drift does not judge yet: windows seen, windows needed. None: it cannot be told."""
     error: str = ""
     silent: tuple[str, ...] = ()
     """Services that did not answer, Kafka and store, with their address."""
