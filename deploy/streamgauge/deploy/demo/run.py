@@ -40,6 +40,7 @@ TAIL_S = 120.0
 GRID_S = 60.0
 """The coarsest evaluation grid of the default pack."""
 SETTLE_TIMEOUT_S = 60.0
+ASK_S = 0.2
 INTERRUPTED = 130
 
 
@@ -187,6 +188,7 @@ class _Demo:
                     f"{what} within {SETTLE_TIMEOUT_S:.0f} s",
                     hint=f"logs are in {self.folder}/logs",
                 )
+            self.clock.sleep(ASK_S)  # each question is one to Kafka's group coordinator
 
     def _report(self, stack: Stack, sent: TrafficReport, verdict: Verdict, total_s: float) -> None:
         client = connect(stack.store)
