@@ -13,6 +13,7 @@ import pytest
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.cli import main
 from streamgauge.deploy.cli.base import harmless, table
+from streamgauge.deploy.cli.numbers import DURATION
 from streamgauge.deploy.cli.root import COMMANDS
 from streamgauge.deploy.ports import free_ports, require_free
 from streamgauge.deploy.sql.examples import examples
@@ -35,6 +36,15 @@ def one_line_error(capsys: pytest.CaptureFixture[str]) -> str:
     assert all(line.startswith("hint: ") for line in lines[1:])
     assert "Traceback" not in captured.err
     return captured.err
+
+
+@pytest.mark.parametrize("text", ["nand", "infd", "-5m", "1e3s", "90", "h"])
+def test_a_duration_is_written_as_in_rule_files(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["events", "simulate", "--duration", text]) == 2
+    assert '"90s", "5m"' in (said := capsys.readouterr().err) or "has no unit" in said
+    assert DURATION.convert("90m", None, None) == 5400
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

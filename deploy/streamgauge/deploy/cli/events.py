@@ -21,7 +21,7 @@ from streamgauge.deploy.cli.base import (
     json_option,
     say,
 )
-from streamgauge.deploy.cli.numbers import COUNT, RATE, SECONDS, SPEED
+from streamgauge.deploy.cli.numbers import COUNT, DURATION, RATE, SECONDS, SPEED
 
 if TYPE_CHECKING:
     from streamgauge.producers.traffic import Progress, TrafficReport
@@ -168,7 +168,9 @@ def _replay(
 @events.command("simulate")
 @_traffic_options
 @click.option("--rate", type=RATE, default=5.0, show_default=True, help="Mean requests a second.")
-@click.option("--duration", default="1h", show_default=True, help="Event time: 90s, 30m, 6h.")
+@click.option(
+    "--duration", type=DURATION, default="1h", show_default=True, help="Event time: 90s, 30m, 6h."
+)
 @click.option("--forever", is_flag=True, help="Without end (with --live).")
 @click.option("--live", is_flag=True, help="Times are now, at the speed of time.")
 @click.option("--curve", type=click.Choice(["day", "flat"]), default="day", show_default=True)
@@ -181,7 +183,7 @@ def _simulate(
     texts: Path | None,
     content: Any,
     rate: float,
-    duration: str,
+    duration: float,
     curve: Any,
     *,
     live: bool,
@@ -194,7 +196,7 @@ def _simulate(
     report = simulate(
         find_context(home).kafka(),
         rate=rate,
-        duration_s=None if forever else parse_duration_s(duration),
+        duration_s=None if forever else duration,
         live=live,
         speed=speed,
         seed=seed,
@@ -206,23 +208,6 @@ def _simulate(
         progress=_Meter(),
     )
     return _report(report, as_json=as_json)
-
-
-def parse_duration_s(text: str) -> float:
-    """Seconds in 90s, 30m, 6h or 2d; a number alone has no unit and is refused.
-
-    >>> parse_duration_s("30m")
-    1800.0
-    """
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    try:
-        return float(text[:-1]) * units[text[-1]]
-    except (ValueError, KeyError, IndexError):
-        from streamgauge.contracts.errors import Misconfigured
-
-        raise Misconfigured(
-            f"duration {text!r}", hint="a number with a unit: 90s, 30m, 6h, 2d"
-        ) from None
 
 
 class _Meter:
