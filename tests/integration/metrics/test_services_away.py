@@ -97,4 +97,4 @@ def test_a_wrong_setting_is_said_in_one_line_with_exit_2(
     ) as worker:
         assert worker.wait() == 2
     (line,) = worker.log.read_text().strip().splitlines()
-    assert "STREAMGAUGE_FLUSH_EVENTS='many': expected a number from 100 to 200000" in line
+    assert "STREAMGAUGE_FLUSH_EVENTS='many': expected a number from 100 to 50000" in line
