@@ -53,7 +53,10 @@ class Feed:
         )
         self._stored += len(rows)
 
-    def tick(self, watermark_ms: int, *, behind: bool = False, max_ts: int | None = None) -> None:
+    def tick(
+        self, watermark_ms: int, *, behind: bool = False, max_ts: int | None = None,
+        writer: Writer = Writer.METRICS,
+    ) -> None:  # fmt: skip
         """Say how far everything is stored."""
         progress = PartitionProgress(
             stored_offset=self._stored,
@@ -62,10 +65,10 @@ class Feed:
             max_ts=max_ts or watermark_ms,
         )
         tick = Tick(
-            v=1, writer=Writer.METRICS, instance="test", generation=1, wall_ms=watermark_ms,
+            v=1, writer=writer, instance="test", generation=1, wall_ms=watermark_ms,
             partitions={"llm.events.v1@aaaaaaaa/0": progress}, completeness=1.0,
         )  # fmt: skip
-        self._producer.produce(self.kafka.topic(TICKS), to_json_bytes(tick), key="metrics")
+        self._producer.produce(self.kafka.topic(TICKS), to_json_bytes(tick), key=writer.value)
         assert self._producer.flush(20) == 0
 
     def close(self) -> None:

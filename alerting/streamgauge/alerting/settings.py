@@ -32,8 +32,8 @@ class AlertSettings:
     clock_mode: whether broker time may move the clock when nothing comes (live) or events alone
     (replay). lateness_s: how long an event is awaited. instance: name of this process within its
     group; two processes of one name fence each other. stall_s: how long a source may hold the
-    clock. no_ticks_s: silence of all writers that raises IngestStalled. max_catch_up_s: in mode
-    live, how much of the past is evaluated after an outage. rules: a file or a folder.
+    clock. no_ticks_s: silence of the metrics worker that raises IngestStalled. max_catch_up_s: in
+    mode live, how much of the past is evaluated after an outage. rules: a file or a folder.
     """
 
     kafka: KafkaSettings

@@ -21,6 +21,7 @@ from streamgauge.contracts.cloudevents import from_headers
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.records import parse_record
+from streamgauge.contracts.ticks import Writer
 from streamgauge.contracts.topics import ALERT_EVALS, ALERTS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
@@ -280,6 +281,25 @@ def test_silence_of_all_writers_raises_ingest_stalled_and_a_tick_ends_it(
         feed.tick(T0)
         (heard,) = collect(sub, 1)
         assert (heard.rule, heard.status) == ("IngestStalled", AlertStatus.RESOLVED)
+
+
+def test_metrics_worker_that_dies_while_the_others_live_on_raises_ingest_stalled(
+    engine: Make, feed: Feed, settings: KafkaSettings
+) -> None:
+    feed.tick(T0)
+    engine(STREAMGAUGE_ALERTS_NO_TICKS_S="2", STREAMGAUGE_ALERTS_STALL_S="3")
+    with AlertSubscriber(settings, match={"rule": "IngestStalled"}, from_start=True) as sub:
+        got: list[Alert] = []
+        for _ in range(60):
+            feed.tick(T0 + MINUTE, writer=Writer.SCORES)
+            feed.tick(T0 + MINUTE, writer=Writer.DRIFT)
+            got += collect(sub, 1, timeout_s=0.5)
+            if got:
+                break
+        assert [a.transition for a in got] == [Transition.FIRED]
+        feed.tick(T0 + MINUTE)
+        (heard,) = collect(sub, 1)
+        assert heard.status is AlertStatus.RESOLVED
 
 
 def test_a_source_that_stands_still_with_unread_events_raises_watermark_stalled(

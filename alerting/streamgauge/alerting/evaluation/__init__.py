@@ -1,6 +1,5 @@
 """From ticks and cells to the evaluation log: what is asked when, and what the answer means.
 
-watermark.py   the clock that the ticks of all writers make
 grid.py        which steps of a rule are due
 periods.py     where the period of a budget began
 query.py       SQL over `windows`; batch.py: many due steps in few queries, rows back into cells

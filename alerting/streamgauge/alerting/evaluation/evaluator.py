@@ -22,7 +22,6 @@ from streamgauge.alerting.evaluation.evaluate import evaluate, failed, removed
 from streamgauge.alerting.evaluation.grid import due, floor_step, open_steps
 from streamgauge.alerting.evaluation.last_steps import last_records
 from streamgauge.alerting.evaluation.rule_book import RuleBook
-from streamgauge.alerting.evaluation.watermark import TickBook
 from streamgauge.alerting.evaluation_log import LoggedEvaluation
 from streamgauge.alerting.kafka_io import (
     Restart,
@@ -40,12 +39,13 @@ from streamgauge.alerting.settings import AlertSettings
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput, Retryable
 from streamgauge.contracts.records import parse_record, to_json_bytes
-from streamgauge.contracts.ticks import Tick
+from streamgauge.contracts.tick_book import TickBook
+from streamgauge.contracts.ticks import Tick, Writer
 from streamgauge.contracts.topics import ALERT_EVALS, TICKS
 from streamgauge.storage.client import StoreClient, connect
 
 log = logging.getLogger(__name__)
-SOURCE = "metrics"
+SOURCE = Writer.METRICS
 STEPS_A_ROUND = 60
 OPEN_STEPS = 12
 TICKS_BACK = 1500
@@ -156,7 +156,8 @@ class Evaluator:
                 log.warning("tick_refused", extra={"why": e.message})
                 continue
             self._ticks.absorb(tick, message.timestamp()[1])
-            self._heard_at = self._clock.monotonic()
+            if tick.writer is SOURCE:  # the others may live on while no rule can be judged
+                self._heard_at = self._clock.monotonic()
         clock = self._ticks.clock(SOURCE)
         now = self._clock.monotonic()
         if clock.watermark_ms != self._seen_clock or not clock.held:
@@ -236,7 +237,7 @@ class Evaluator:
                 item.rule, panes, item.step_ms,
                 policy=self.book.policies[name], version=self.book.versions[name],
                 watermark_ms=clock.watermark_ms,
-                completeness=1.0 if item.final else clock.completeness, final=item.final,
+                completeness=clock.completeness, final=item.final,
             )  # fmt: skip
             self.health.failing.pop(name, None)
             if self._worth_writing(record):

@@ -26,7 +26,7 @@ _SAYS = {
     ),
     INGEST: (
         Severity.PAGE, "s", (),
-        "No processor has reported for {value}: nothing is being stored and no rule can be judged",
+        "The metrics worker has not reported for {value}: no rule can be judged",
     ),
     FAILING: (
         Severity.TICKET, "failures", ("failing_rule",),

@@ -1,9 +1,10 @@
-"""The evaluator's clock and its own alerts."""
+"""The clock that the ticks of all writers make."""
 
 from __future__ import annotations
 
-from streamgauge.alerting.evaluation.self_alerts import INGEST, REPEAT_MS, SelfWatch
-from streamgauge.alerting.evaluation.watermark import UNHEARD_MS, TickBook
+import pytest
+
+from streamgauge.contracts.tick_book import UNHEARD_MS, TickBook
 from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
 
 SRC = "llm.events.v1@aaaaaaaa"
@@ -15,11 +16,15 @@ def progress(mark: int | None, *, lag: int = 0, stored: int = 5) -> PartitionPro
     )
 
 
-def tick(*, generation: int = 1, **partitions: PartitionProgress) -> Tick:
+def tick(
+    *, generation: int = 1, writer: Writer = Writer.METRICS, completeness: float | None = 1.0,
+    **partitions: PartitionProgress,
+) -> Tick:  # fmt: skip
     """p0=..., p1=...: partitions of SRC."""
     return Tick(
-        v=1, writer=Writer.METRICS, instance="i", generation=generation, wall_ms=0,
-        partitions={f"{SRC}/{name[1:]}": p for name, p in partitions.items()}, completeness=1.0,
+        v=1, writer=writer, instance="i", generation=generation, wall_ms=0,
+        partitions={f"{SRC}/{name[1:]}": p for name, p in partitions.items()},
+        completeness=completeness,
     )  # fmt: skip
 
 
@@ -92,11 +97,49 @@ def test_topic_made_anew_replaces_its_former_life() -> None:
     assert not ticks.clock("metrics").held, "a late tick of the old topic changes nothing"
 
 
-def test_self_alert_speaks_on_change_and_once_a_minute() -> None:
-    watch = SelfWatch("runbooks/")
-    moves: tuple[tuple[int, dict[tuple[tuple[str, str], ...], float]], ...] = (
-        (1, {}), (2, {}), (3, {(): 70.0}), (4, {(): 71.0}), (3 + REPEAT_MS, {(): 130.0}),
-        (4 + REPEAT_MS, {}),
-    )  # fmt: skip
-    said = [watch.record(INGEST, troubles, now) for now, troubles in moves]
-    assert [None if r is None else len(r.series) for r in said] == [0, None, 1, None, 1, 0]
+@pytest.mark.parametrize("live", [True, False])
+def test_source_that_died_while_other_writers_live_on_is_held_and_its_clock_stands(
+    live: bool,
+) -> None:
+    ticks = book(live=live)
+    ticks.absorb(tick(p0=progress(95_000)), 100_000)
+    before = ticks.clock("metrics").watermark_ms
+    for at in range(101_000, 3_700_000, 1000):
+        ticks.absorb(tick(writer=Writer.SCORES, p0=progress(at)), at)
+    clock = ticks.clock("metrics")
+    assert (clock.watermark_ms, clock.held, clock.completeness) == (before, True, 0.0)
+
+
+def test_source_that_was_never_heard_of_is_held() -> None:
+    ticks = book(live=True)
+    ticks.absorb(tick(writer=Writer.SCORES, p0=progress(900)), 100_000)
+    clock = ticks.clock("metrics")
+    assert (clock.watermark_ms, clock.held, clock.completeness) == (None, True, 0.0)
+
+
+def test_broker_time_counts_up_to_the_oldest_report_since_what_came_later_may_not_be_stored() -> (
+    None
+):
+    ticks = book(live=True)
+    ticks.absorb(tick(p0=progress(900), p1=progress(900)), 100_000)
+    ticks.absorb(tick(p1=progress(900)), 109_000)  # the owner of p0 died, nobody knows yet
+    assert ticks.clock("metrics").watermark_ms == 95_000
+
+
+def test_partitions_that_nobody_ever_reported_hold_the_clock_and_the_completeness_says_so() -> None:
+    ticks = book()
+    ticks.absorb(tick(p0=progress(900), completeness=0.25), 1)
+    clock = ticks.clock("metrics")
+    assert (clock.watermark_ms, clock.held, clock.completeness) == (None, True, 0.25)
+    ticks.absorb(tick(p1=progress(900), p2=progress(900), p3=progress(900), completeness=0.75), 2)
+    clock = ticks.clock("metrics")
+    assert (clock.watermark_ms, clock.held, clock.completeness) == (900, False, 1.0)
+
+
+def test_caller_who_knows_the_partitions_waits_for_each_of_them() -> None:
+    ticks = book()
+    keys = {f"{SRC}/0", f"{SRC}/1"}
+    ticks.absorb(tick(p0=progress(900), completeness=None), 1)
+    assert ticks.clock("metrics", keys=keys).watermark_ms is None
+    ticks.absorb(tick(p1=progress(700), completeness=None), 2)
+    assert ticks.clock("metrics", keys=keys).watermark_ms == 900
