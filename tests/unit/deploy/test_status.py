@@ -9,6 +9,7 @@ from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
 from streamgauge.deploy.cli.status import show
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack.state import ProcessState
+from streamgauge.deploy.stack.ticking import Told
 from streamgauge.deploy.status.collect import judge, writer_rows
 from streamgauge.deploy.status.explain import explain
 from streamgauge.deploy.status.model import DiskRow, ProcessRow, Snapshot, WriterRow
@@ -36,7 +37,7 @@ def partition(stored: int, end: int, watermark: int | None) -> PartitionProgress
 
 def tick(
     partitions: dict[str, PartitionProgress], *, instance: str = "a", generation: int = 1,
-    wall_ms: int = 10_000, completeness: float | None = 0.5,
+    wall_ms: int = 10_000, completeness: float | None = 1.0,
 ) -> Tick:  # fmt: skip
     return Tick(
         v=1, writer=Writer.METRICS, instance=instance, generation=generation, wall_ms=wall_ms,
@@ -44,25 +45,42 @@ def tick(
     )  # fmt: skip
 
 
+def rows(*said: Tick, now_ms: int = 0) -> tuple[WriterRow, ...]:
+    return writer_rows([Told(t, t.wall_ms) for t in said], now_ms=now_ms)
+
+
 def test_lag_is_summed_and_the_clock_is_the_lowest_that_lags() -> None:
     said = tick({"e@x/0": partition(10, 30, 500), "e@x/1": partition(10, 15, 700),
                  "e@x/2": partition(10, 10, 100)})  # fmt: skip
-    assert writer_rows([said], now_ms=12_500) == (WriterRow("metrics", 25, 500, 2.5, 0.5),)
+    assert rows(said, now_ms=12_500) == (WriterRow("metrics", 25, 500, 2.5, 1.0),)
+
+
+def test_clock_is_unknown_as_it_is_to_the_rules_until_every_partition_is_reported() -> None:
+    half = tick({"a/0": partition(4, 9, 400)}, completeness=0.5)
+    (row,) = rows(half)
+    assert row == WriterRow("metrics", 5, None, 0.0, 0.5)
+    assert explain(replace(UP, writers=(row,))) == ["metrics speaks for 50% of the partitions"]
 
 
 def test_without_lag_the_clock_is_the_highest_and_without_events_unknown() -> None:
     parts = {"a/0": partition(5, 5, 500), "a/1": partition(9, 9, 900), "a/2": partition(0, 0, None)}
-    assert writer_rows([tick(parts)], now_ms=0)[0].watermark_ms == 900
-    assert writer_rows([tick({})], now_ms=0)[0].watermark_ms is None
+    assert rows(tick(parts))[0].watermark_ms == 900
+    assert rows(tick({}))[0].watermark_ms is None
 
 
 def test_two_instances_of_a_writer_add_up() -> None:
     ticks = [
         tick({"a/0": partition(1, 9, 100), "a/1": partition(1, 9, 100)}, completeness=1.0),
-        tick({"a/0": partition(4, 9, 400)}, generation=2, wall_ms=10_900),
-        tick({"a/1": partition(6, 9, 600)}, instance="b", generation=2, wall_ms=11_000),
+        tick({"a/0": partition(4, 9, 400)}, generation=2, wall_ms=10_900, completeness=0.5),
+        tick(
+            {"a/1": partition(6, 9, 600)},
+            instance="b",
+            generation=2,
+            wall_ms=11_000,
+            completeness=0.5,
+        ),
     ]
-    assert writer_rows(ticks, now_ms=12_000) == (WriterRow("metrics", 8, 400, 1.0, 1.0),)
+    assert rows(*ticks, now_ms=12_000) == (WriterRow("metrics", 8, 400, 1.0, 1.0),)
 
 
 def test_a_good_stack_needs_no_explanation() -> None:

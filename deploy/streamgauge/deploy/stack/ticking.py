@@ -1,13 +1,14 @@
 """What the workers say of themselves: each publishes a tick a second on `llm.ticks.v1`.
 
-In: the ticks topic. Out: who does not tick yet, and the last tick of every instance.
-Not here: what the ticks mean together (status/collect.py, and alerting for the rules).
+In: the ticks topic. Out: who does not tick yet, and the last ticks of all.
+Not here: what the ticks mean together (contracts.tick_book).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING as BEGINNING
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -21,6 +22,13 @@ from streamgauge.deploy.clients import reader
 
 DEPTH = 200
 """Records looked back: at a tick a second, a dozen instances for a quarter of a minute."""
+
+
+class Told(NamedTuple):
+    """A tick. append_ms: when the broker got it, ms since the epoch."""
+
+    tick: Tick
+    append_ms: int
 
 
 def wait_ticking(
@@ -55,11 +63,11 @@ def wait_ticking(
 
 def last_ticks(
     settings: KafkaSettings, *, depth: int = DEPTH, timeout_s: float = 3.0
-) -> list[Tick]:
+) -> list[Told]:
     """The last `depth` ticks, oldest first; as many as could be read."""
     topic = settings.topic(TICKS)
     consumer = reader(settings)
-    found: list[Tick] = []
+    found: list[Told] = []
     try:
         end = _end(consumer, topic)
         if end <= 0:
@@ -70,7 +78,7 @@ def last_ticks(
             for message in consumer.consume(depth, timeout=0.3):
                 tick = _tick(message)
                 if tick is not None:
-                    found.append(tick)
+                    found.append(Told(tick, message.timestamp()[1]))
                 if message.error() is None and (message.offset() or 0) >= end - 1:
                     return found
     except KafkaException:

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.kafka import ENV_BOOTSTRAP
-from streamgauge.contracts.ticks import PartitionProgress, Tick, source_clock_ms
+from streamgauge.contracts.tick_book import TickBook
 from streamgauge.deploy.context import Context
 from streamgauge.deploy.stack.logs import CAP_BYTES, OLDER, folder_bytes
 from streamgauge.deploy.stack.state import ProcessState, StackState, read_state
@@ -30,6 +31,9 @@ from streamgauge.deploy.status.model import (
     WriterRow,
 )
 from streamgauge.storage.settings import ENV_URL
+
+if TYPE_CHECKING:
+    from streamgauge.deploy.stack.ticking import Told
 
 CPU_SAMPLE_S = 0.25
 ANSWER_S = 5.0
@@ -194,33 +198,30 @@ def _writers(context: Context, *, now_ms: int) -> tuple[WriterRow, ...]:
     return writer_rows(ticks, now_ms=now_ms)
 
 
-def writer_rows(ticks: Sequence[Tick], *, now_ms: int) -> tuple[WriterRow, ...]:
-    """One row per writer, by name. ticks: oldest first, of any number of instances.
+def writer_rows(told: Sequence[Told], *, now_ms: int) -> tuple[WriterRow, ...]:
+    """One row per writer, by name. told: ticks, oldest first, of any number of instances.
 
-    The last word on a partition counts, whichever instance said it, so instances add up.
+    What they mean together is what the rules stand on (contracts.tick_book), without broker time:
+    the column says what is stored.
     """
-    by_writer: dict[str, list[Tick]] = {}
-    for tick in ticks:
-        by_writer.setdefault(tick.writer.value, []).append(tick)
-    return tuple(
-        _writer_row(writer, said, now_ms=now_ms) for writer, said in sorted(by_writer.items())
-    )
-
-
-def _writer_row(writer: str, ticks: Sequence[Tick], *, now_ms: int) -> WriterRow:
-    partitions: dict[str, PartitionProgress] = {}
-    for tick in ticks:
-        partitions |= tick.partitions
-    generation = max(tick.generation for tick in ticks)
-    shares = {t.instance: t.completeness for t in ticks if t.generation == generation}
-    known = [share for share in shares.values() if share is not None]
-    return WriterRow(
-        writer=writer,
-        lag=sum(p.lag for p in partitions.values()),
-        watermark_ms=source_clock_ms(partitions.values()),
-        tick_age_s=max(0, now_ms - max(t.wall_ms for t in ticks)) / 1000,
-        completeness=min(1.0, sum(known)) if known else None,
-    )
+    book = TickBook(live=False, lateness_ms=0)
+    said_ms: dict[str, int] = {}
+    for tick, append_ms in told:
+        book.absorb(tick, append_ms)
+        said_ms[tick.writer] = max(said_ms.get(tick.writer, 0), tick.wall_ms)
+    rows = []
+    for writer in book.sources:
+        clock = book.clock(writer)
+        rows.append(
+            WriterRow(
+                writer=writer,
+                lag=clock.lag,
+                watermark_ms=clock.watermark_ms,
+                tick_age_s=max(0, now_ms - said_ms[writer]) / 1000,
+                completeness=clock.completeness,
+            )
+        )
+    return tuple(rows)
 
 
 def _disk(home: Path) -> tuple[DiskRow, ...]:

@@ -54,6 +54,8 @@ def _writers(seen: Snapshot) -> list[str]:
             lines.append(f"{writer.writer} has not ticked for {writer.tick_age_s:.0f} s")
         elif writer.lag > LAG_WORTH_SAYING:
             lines.append(f"{writer.writer} is {writer.lag:,} events behind")
-        if writer.watermark_ms is None:
+        if writer.watermark_ms is None and writer.completeness not in (None, 1.0):
+            lines.append(f"{writer.writer} speaks for {writer.completeness:.0%} of the partitions")
+        elif writer.watermark_ms is None:
             lines.append(f"{writer.writer} has no events yet")
     return lines
