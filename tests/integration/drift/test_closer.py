@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import cast
 
 import numpy as np
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from streamgauge.contracts.clock import ManualClock, SystemClock
+from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.records import to_json_bytes
 from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
@@ -142,33 +145,97 @@ def test_catching_up_gives_what_closing_one_by_one_gives(
     assert client.query(query) == at_once
 
 
+class Ticking:
+    """Publishes ticks of any writer about the partitions of a real events topic."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        name = settings.topic(EVENTS)
+        self._src = Sources(settings).describe([name])[name].src
+        self._producer = Producer(settings.librdkafka())
+
+    def tick(
+        self, writer: Writer, *partitions: int, stored: int = 9, watermark: int = 1,
+        instance: str = "other",
+    ) -> None:  # fmt: skip
+        progress = PartitionProgress(stored_offset=stored, end_offset=9, watermark_ms=watermark)
+        record = Tick(
+            v=1, writer=writer, instance=instance, generation=1, wall_ms=1, completeness=None,
+            partitions={f"{self._src}/{p}": progress for p in partitions},
+        )  # fmt: skip
+        self._producer.produce(self._settings.topic(TICKS), to_json_bytes(record), key=writer.value)
+        assert self._producer.flush(10) == 0
+
+
+@pytest.fixture
+def settings(kafka: TestKafka, topic_prefix: str) -> KafkaSettings:
+    return create_topics(kafka.bootstrap, topic_prefix, partitions=2)
+
+
+@pytest.fixture
+def make_clock(settings: KafkaSettings) -> Iterator[Callable[..., TickClock]]:
+    made = []
+
+    def make(*, live: bool = False) -> TickClock:
+        clock = TickClock(settings, instance="me", clock=ManualClock(), lateness_ms=5000, live=live)
+        made.append(clock)
+        return clock
+
+    yield make
+    for clock in made:
+        clock.close()
+
+
 def comes_to(clock: TickClock, ms: int) -> bool:
     return any(clock.read_ms() == ms for _ in range(50))
 
 
 @pytest.mark.kafka
-def test_the_clock_waits_for_every_partition(kafka: TestKafka, topic_prefix: str) -> None:
-    settings: KafkaSettings = create_topics(kafka.bootstrap, topic_prefix, partitions=2)
-    src = Sources(settings).describe([settings.topic(EVENTS)])[settings.topic(EVENTS)].src
-    producer = Producer(settings.librdkafka())
+def test_the_clock_waits_for_every_partition(
+    settings: KafkaSettings, make_clock: Callable[..., TickClock]
+) -> None:
+    feed, clock = Ticking(settings), make_clock()
+    assert clock.read_ms() is None
+    feed.tick(Writer.DRIFT, instance="me")
+    feed.tick(Writer.DRIFT, 0, stored=4, watermark=7_000)
+    feed.tick(Writer.METRICS, 1, stored=4, watermark=1_000)
+    assert {clock.read_ms() for _ in range(3)} == {None}  # partition 1 has told nothing
+    feed.tick(Writer.DRIFT, 1, stored=5, watermark=6_000)
+    assert comes_to(clock, 6_000)
+    feed.tick(Writer.DRIFT, 1, watermark=6_000)  # read to its end: holds nothing back
+    assert comes_to(clock, 7_000)
 
-    def tick(writer: Writer, partition: int, *, stored: int, watermark: int) -> None:
-        progress = PartitionProgress(stored_offset=stored, end_offset=9, watermark_ms=watermark)
-        record = Tick(
-            v=1, writer=writer, instance="i", generation=1, wall_ms=1, completeness=None,
-            partitions={f"{src}/{partition}": progress},
-        )  # fmt: skip
-        producer.produce(settings.topic(TICKS), to_json_bytes(record), key=writer.value)
-        assert producer.flush(10) == 0
 
-    clock = TickClock(settings, clock=ManualClock(), lateness_ms=5000, live=False)
-    try:
-        tick(Writer.DRIFT, 0, stored=4, watermark=7_000)
-        tick(Writer.METRICS, 1, stored=4, watermark=1_000)
-        assert {clock.read_ms() for _ in range(3)} == {None}  # partition 1 has told nothing
-        tick(Writer.DRIFT, 1, stored=5, watermark=6_000)
-        assert comes_to(clock, 6_000)
-        tick(Writer.DRIFT, 1, stored=9, watermark=6_000)  # read to its end: holds nothing back
-        assert comes_to(clock, 7_000)
-    finally:
-        clock.close()
+@pytest.mark.kafka
+def test_ticks_from_before_this_process_resumed_close_nothing(
+    settings: KafkaSettings, make_clock: Callable[..., TickClock]
+) -> None:
+    feed = Ticking(settings)
+    feed.tick(Writer.DRIFT, 0, 1, watermark=7_000, instance="me")  # of its former life
+    clock = make_clock()
+    assert {clock.read_ms() for _ in range(3)} == {None}
+    feed.tick(Writer.DRIFT, 0, stored=4, watermark=7_000, instance="me")
+    assert comes_to(clock, 7_000)
+
+
+@pytest.mark.kafka
+def test_a_deleted_topic_does_not_end_the_closer(
+    settings: KafkaSettings, make_clock: Callable[..., TickClock]
+) -> None:
+    clock, stop = make_clock(), threading.Event()
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap})
+    admin.delete_topics([settings.topic(EVENTS)])[settings.topic(EVENTS)].result()
+
+    class Watched:
+        """The same clock; `stop` after it has said that there is no topic."""
+
+        def read_ms(self) -> int | None:
+            try:
+                return clock.read_ms()
+            except Misconfigured:
+                stop.set()
+                raise
+
+    no_store = cast(DriftStore, None)  # nothing may be closed
+    Closer(no_store, SETTINGS, SystemClock()).run(Watched(), stop)
+    assert stop.is_set()

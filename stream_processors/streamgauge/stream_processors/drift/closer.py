@@ -1,7 +1,7 @@
 """Closes windows when the clock of the drift writers has passed them: reads, judges, writes.
 
 In: ticks of the writer `drift` (what is stored up to when), the store. Out: verdicts.
-The clock is contracts.ticks.source_clock_ms over ALL partitions of the events topic, whoever owns
+The clock is contracts.tick_book.TickBook over ALL partitions of the events topic, whoever owns
 them, so a closer knows that every histogram of a window is stored before it judges it. Every drift
 process has a closer; the store lets one of them write each window.
 Not here: the verdicts themselves (detector.py), histograms (processor.py).
@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from typing import Final, Protocol
 
 from streamgauge.contracts.clock import Clock
-from streamgauge.contracts.errors import Retryable
+from streamgauge.contracts.errors import Misconfigured, Retryable
 from streamgauge.stream_processors.drift.detector import Segments, TenantSeries, judge_window
 from streamgauge.stream_processors.drift.settings import DriftSettings
 from streamgauge.stream_processors.drift.verdict import Past, StreamKey, Verdict
@@ -62,7 +62,7 @@ class SourceClock(Protocol):
     """Event time up to which everything is stored, in ms; None while that is unknown."""
 
     def read_ms(self) -> int | None:
-        """The clock now. May block up to a second for news; may raise Retryable."""
+        """The clock now. May block up to a second for news; may raise Retryable, Misconfigured."""
 
 
 @dataclass(slots=True)
@@ -131,12 +131,15 @@ class Closer:
         return verdicts
 
     def run(self, source: SourceClock, stop: threading.Event) -> None:
-        """Close windows until `stop`; waits out a store or broker that is away."""
+        """Close windows until `stop`; waits out a store or broker that is away, a topic deleted.
+
+        The worker beside it refuses at its start what is misconfigured for good.
+        """
         while not stop.is_set():
             try:
                 clock_ms = source.read_ms()
                 closed = self.close_upto(clock_ms) if clock_ms is not None else 0
-            except Retryable as e:
+            except (Retryable, Misconfigured) as e:
                 log.warning("closer_waits", extra={"error": str(e)})
                 stop.wait(RETRY_S)
                 continue

@@ -67,6 +67,7 @@ class _Closing:
         self._failure: BaseException | None = None
         self._source = TickClock(
             settings.kafka,
+            instance=settings.instance,
             clock=clock,
             lateness_ms=round(settings.lateness_s * 1000),
             live=live,

@@ -2,7 +2,9 @@
 
 In: `llm.ticks.v1`. Out: event time up to which every histogram is stored. None until each partition
 of the events topic has told its progress: a clock over a part of them would close windows early.
-Not here: closing windows (closer.py).
+None, too, until this process itself has ticked: it has then read what the store holds, so older
+ticks no longer speak of a store that is no more.
+Not here: what ticks mean together (contracts.tick_book), closing windows (closer.py).
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.records import parse_record
-from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer, source_clock_ms
+from streamgauge.contracts.tick_book import TickBook
+from streamgauge.contracts.ticks import Tick, Writer
 from streamgauge.contracts.topics import EVENTS, TICKS
 from streamgauge.stream_processors.core.chunks import source_key
 from streamgauge.stream_processors.core.kafka_io import Sources
@@ -32,34 +35,31 @@ ASK_S: Final = 5.0
 class TickClock:
     """SourceClock over the ticks topic.
 
+    instance: the process whose first tick is awaited.
     live: clock mode `live`, where broker time minus lateness moves the clock while nothing comes.
     """
 
     def __init__(
-        self, settings: KafkaSettings, *, clock: Clock, lateness_ms: int, live: bool
+        self, settings: KafkaSettings, *, instance: str, clock: Clock, lateness_ms: int, live: bool
     ) -> None:
         self._settings = settings
+        self._instance = instance
         self._clock = clock
-        self._lateness_ms = lateness_ms
-        self._live = live
+        self._book = TickBook(live, lateness_ms)
+        self._resumed = False
         self._sources = Sources(settings)
         self._consumer: Consumer | None = None
-        self._progress: dict[str, PartitionProgress] = {}
-        self._broker_ms: int | None = None
+        self._begins = 0
         self._keys: frozenset[str] = frozenset()
         self._described_s: float | None = None
 
     def read_ms(self) -> int | None:
-        """The clock now. Raises Unreachable while the broker is away."""
+        """The clock now. Unreachable while the broker is away, Misconfigured without a topic."""
         self._describe()
         self._drain()
-        known = [self._progress[key] for key in self._keys if key in self._progress]
-        if len(known) < len(self._keys) or not known:
+        if not self._resumed:
             return None
-        live_ms = None
-        if self._live and self._broker_ms is not None:
-            live_ms = self._broker_ms - self._lateness_ms
-        return source_clock_ms(known, live_ms=live_ms)
+        return self._book.clock(Writer.DRIFT, keys=self._keys).watermark_ms
 
     def close(self) -> None:
         """Leave the broker."""
@@ -87,11 +87,9 @@ class TickClock:
                 tick = parse_record(Tick, message.value() or b"")
             except BadInput:
                 continue
-            kind, broker_ms = message.timestamp()
-            if kind != TIMESTAMP_NOT_AVAILABLE:
-                self._broker_ms = max(self._broker_ms or 0, broker_ms)
-            if tick.writer is Writer.DRIFT:
-                self._progress.update(tick.partitions)
+            self._book.absorb(tick, message.timestamp()[1])
+            if tick.writer is Writer.DRIFT and tick.instance == self._instance:
+                self._resumed = self._resumed or (message.offset() or 0) >= self._begins
 
     def _connected(self) -> Consumer:
         if self._consumer is not None:
@@ -108,6 +106,8 @@ class TickClock:
         partition = TopicPartition(self._settings.topic(TICKS), 0)
         try:
             low, high = consumer.get_watermark_offsets(partition, timeout=ASK_S)
+            if not self._begins:
+                self._begins = high
             partition.offset = max(low, high - TICKS_BACK)
             consumer.assign([partition])
         except (KafkaException, TypeError) as e:
