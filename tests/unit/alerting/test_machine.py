@@ -103,6 +103,24 @@ def test_table(
     assert told(play(*inputs, rules=rules)) == expected
 
 
+def test_pending_without_data_does_not_count_as_holding_a_breach() -> None:
+    rules = policy(for_ms=2 * S, no_data="nodata", no_data_after_ms=100 * S)
+    unknown, pending, fired = play("unknown", *["unknown"] * 9, *["page"] * 3, rules=rules)
+    assert told([unknown, pending, fired]) == [(1, "nodata"), (11, "pending"), (13, "fired")]
+    assert fired.starts_at == pending.updated_at
+    assert unknown.episode != pending.episode == fired.episode
+    assert told(play("unknown", "page", "ok", rules=rules))[1:] == [
+        (2, "pending"),
+        (3, "cancelled"),
+    ]
+
+
+@pytest.mark.parametrize(("share", "incomplete"), [(None, False), (1.0, False), (0.0, True)])
+def test_record_of_no_partition_at_all_is_incomplete(share: float | None, incomplete: bool) -> None:
+    _, (fired,) = step(RuleState(), record(1, "page", completeness=share))
+    assert fired.incomplete == incomplete
+
+
 def test_fired_carries_who_what_where_and_how_to_reproduce_it() -> None:
     rules = policy(
         annotations={"summary": "{app}: {value}, level {threshold}", "broken": "{nobody}"},

@@ -127,10 +127,12 @@ def _series(
 
 def _breach(last: Alert | None, level: Severity, cause: Cause) -> Alert | None:
     wait = cause.policy.for_ms
-    if last is None or not open_alert(last):
-        if wait > 0:
-            return transition(last, cause, AlertStatus.PENDING, Transition.PENDING, level=level)
-        return transition(last, cause, AlertStatus.FIRING, Transition.FIRED, level=level)
+    # One that waits because nothing was known has not held a breach so far: it begins anew.
+    waited_for_data = last is not None and last.status is AlertStatus.PENDING and last.no_data
+    if last is None or not open_alert(last) or waited_for_data:
+        status = AlertStatus.PENDING if wait > 0 else AlertStatus.FIRING
+        what = Transition.PENDING if wait > 0 else Transition.FIRED
+        return transition(last, cause, status, what, level=level, anew=waited_for_data)
     if last.status is AlertStatus.PENDING:
         started = to_ms(last.starts_at) if last.starts_at else cause.step_ms
         if cause.step_ms - started >= wait:

@@ -57,12 +57,16 @@ def transition(
     reason: str | None = None,
     no_data: bool = False,
     stale: bool = False,
+    anew: bool = False,
 ) -> Alert:
-    """The next record of an alert. last: its record before, None for the first ever."""
+    """The next record of an alert. last: its record before, None for the first ever.
+
+    anew: another episode begins, though the last one has not ended.
+    """
     record, policy, series = cause.record, cause.policy, cause.series
     assert last is not None or series is not None, "an alert begins with a series"
     at = from_ms(record.step_ms)
-    begins = last is None or last.status is AlertStatus.RESOLVED
+    begins = anew or last is None or last.status is AlertStatus.RESOLVED
     own = dict(series.labels) if series is not None else _own_labels(last, policy)
     key = last.fingerprint if last is not None else fingerprint(record.rule, own)
     seq = 1 if last is None else last.seq + 1
@@ -114,7 +118,8 @@ def transition(
         flapping=len(fires) >= FLAPS,
         no_data=no_data,
         stale=stale,
-        incomplete=not record.final or (record.completeness or 1.0) < 1.0,
+        incomplete=not record.final
+        or not (record.completeness is None or record.completeness >= 1),
         evidence=evidence,
         query=query if query is not None else (last.query if last else None),
         runbook_url=policy.runbook_url or (last.runbook_url if last else None),
