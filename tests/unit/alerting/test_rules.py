@@ -96,6 +96,16 @@ def test_good_rule_is_taken(tmp_path: Path) -> None:
              "value": "2", "severity": "info", "parts": "5", "agree": "6"}, 10, "cannot agree",
         ),
         ({"name": "9x", **without("name")}, 2, "pattern"),
+        ({**GOOD, "labels": "{squad: %s}" % ("x" * 257)}, 8, "at most 256 characters"),
+        ({**GOOD, "value": ".nan"}, 6, "finite number"),
+        ({**GOOD, "value": ".inf"}, 6, "finite number"),
+        ({**GOOD, "recover": "-.inf"}, 8, "finite number"),
+        (
+            {**without("value", "severity"), "levels": "{ticket: 0.1, page: .nan}"}, 6,
+            "finite number",
+        ),
+        ({"name": "E", "kind": "absence", "window": "5m", "baseline": "30m", "expected": ".inf",
+          "severity": "info"}, 6, "finite number"),
     ],
 )  # fmt: skip
 def test_bad_rule_is_refused_at_its_line(

@@ -1,7 +1,8 @@
 """The rules in force, and noticing that their files have changed.
 
 In: a file or folder. Out: the `RuleSet` in force and, after a change, which rules are gone. A set
-that does not pass `check` is refused as a whole; the old one stays in force and the log says why.
+that does not pass `check`, or for which no policies can be made, is refused as a whole; the old one
+stays in force and the log says why.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from streamgauge.alerting.evaluation.self_alerts import RESERVED_RULES
 from streamgauge.alerting.evaluation_log import Policy
 from streamgauge.alerting.rules.loader import RuleSet, files_of, load
 from streamgauge.alerting.rules.model import Rule
-from streamgauge.contracts.errors import Misconfigured
+from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
 
 log = logging.getLogger(__name__)
 Stamp = tuple[tuple[str, int, int], ...]
@@ -29,33 +30,43 @@ class RuleBook:
         self._live = live
         self._stamp = self._look()
         self.problem = ""
-        self._set(self._load())
+        self.rules: dict[str, Rule] = {}
+        self.versions: dict[str, str] = {}
+        self.policies: dict[str, Policy] = {}
+        self._set()
 
     def poll(self) -> frozenset[str]:
         """Look at the files again; the names of rules that are no longer in force."""
-        stamp = self._look()
-        if stamp == self._stamp:
-            return frozenset()
-        self._stamp = stamp
+        before = frozenset(self.rules)
         try:
-            found = self._load()
-        except Misconfigured as e:
-            self.problem = str(e)
-            log.error("rules_refused", extra={"path": str(self._path), "why": self.problem})
+            stamp = self._look()
+            if stamp == self._stamp:
+                return frozenset()
+            self._stamp = stamp
+            self._set()
+        except Exception as e:  # noqa: BLE001 - a rim: no file that people edit ends the engine
+            why = str(e) if isinstance(e, StreamgaugeError) else repr(e)
+            if why != self.problem:
+                log.error("rules_refused", extra={"path": str(self._path), "why": why})
+            self.problem = why
             return frozenset()
         self.problem = ""
-        gone = frozenset(self.rules) - frozenset(found.enabled)
-        self._set(found)
+        gone = before - frozenset(self.rules)
         log.info("rules_loaded", extra={"rules": len(self.rules), "gone": sorted(gone)})
         return gone
 
-    def _set(self, rules: RuleSet) -> None:
-        self.rules: dict[str, Rule] = rules.enabled
-        self.versions = dict(rules.versions)
-        self.policies: dict[str, Policy] = {
-            name: policy_of(rule, runbook_base=self._base, live=self._live)
-            for name, rule in self.rules.items()
-        }
+    def _set(self) -> None:
+        """Put the files' rules in force, all of them or none."""
+        found = self._load()
+        rules = found.enabled
+        policies = {name: self._policy(rule) for name, rule in rules.items()}
+        self.rules, self.versions, self.policies = rules, dict(found.versions), policies
+
+    def _policy(self, rule: Rule) -> Policy:
+        try:
+            return policy_of(rule, runbook_base=self._base, live=self._live)
+        except ValueError as e:  # pydantic's too: what a rule may say and a record cannot hold
+            raise Misconfigured(f'{self._path}: rule "{rule.name}" cannot be run: {e}') from e
 
     def _load(self) -> RuleSet:
         found = load(self._path)

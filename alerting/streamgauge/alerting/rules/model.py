@@ -1,6 +1,7 @@
 """What a rule is: one frozen model per kind, strict about every field.
 
-In: the mapping of one YAML item. Out: a `Rule`. Durations become integer ms, money nano-dollars.
+In: the mapping of one YAML item. Out: a `Rule`. Durations become integer ms; a budget's amount is
+an exact decimal number of USD.
 A rule says nothing about where it is run; `evaluate.py` gives it meaning, `policy.py` what the
 state machine must know. Not here: line numbers (loader.py) and checks across fields (lint.py).
 """
@@ -15,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from streamgauge.alerting.rules.durations import DurationMs
 from streamgauge.alerting.rules.metrics import DIMENSIONS, MAP_DIMENSIONS, METRICS
+from streamgauge.contracts.bounds import MAX_STRING_CHARS
 
 Severity = Literal["info", "ticket", "page"]
 SEVERITIES: tuple[Severity, ...] = ("info", "ticket", "page")
@@ -32,9 +34,11 @@ MetricName = Annotated[str, BeforeValidator(_metric)]
 
 
 class Strict(BaseModel):
-    """Frozen, and deaf to no typing mistake."""
+    """Frozen, and deaf to no typing mistake. No number is infinite or none at all."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class Match(Strict):
@@ -72,7 +76,7 @@ class _Base(Strict):
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=80)
     description: str = ""
     enabled: bool = True
-    labels: dict[str, str] = {}
+    labels: dict[str, Annotated[str, Field(max_length=MAX_STRING_CHARS)]] = {}
     annotations: dict[str, str] = {}
     group_by: tuple[Dimension, ...] = ("tenant", "env", "app")
     where: dict[Dimension, Annotated[Match, BeforeValidator(_match)]] = {}

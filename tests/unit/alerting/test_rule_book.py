@@ -1,0 +1,46 @@
+"""Rules in force while people edit their files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from streamgauge.alerting.evaluation.rule_book import RuleBook
+from streamgauge.contracts.errors import Misconfigured
+
+RULE = (
+    "rules:\n  - {{name: {name}, kind: threshold, metric: requests, window: 1m, value: {value},"
+    " severity: info, annotations: {{{texts}}}}}\n"
+)
+LONG = f"{'x' * 1000}: text"  # a name may have 256 characters on the wire
+
+
+def write(path: Path, *, name: str = "A", value: str = "5", texts: str = "") -> None:
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    path.write_text(RULE.format(name=name, value=value, texts=texts))
+    os.utime(path, ns=(before + 10**9, before + 10**9))  # never the same second
+
+
+@pytest.mark.parametrize("bad", [{"value": ".nan"}, {"value": ".inf"}, {"texts": LONG}])
+def test_rule_that_cannot_be_run_leaves_the_old_set_in_force(
+    tmp_path: Path, bad: dict[str, str]
+) -> None:
+    path = tmp_path / "r.yml"
+    write(path)
+    book = RuleBook(path, runbook_base="")
+    versions, policies = dict(book.versions), dict(book.policies)
+    write(path, name="B", **bad)
+    assert book.poll() == frozenset()
+    assert '"B"' in book.problem
+    assert (set(book.rules), book.versions, book.policies) == ({"A"}, versions, policies)
+    write(path, name="C")
+    assert (set(book.poll()), set(book.policies), book.problem) == ({"A"}, {"C"}, "")
+
+
+def test_rule_that_cannot_be_run_is_misconfigured_at_start(tmp_path: Path) -> None:
+    path = tmp_path / "r.yml"
+    write(path, texts=LONG)
+    with pytest.raises(Misconfigured, match='rule "A" cannot be run'):
+        RuleBook(path, runbook_base="")
