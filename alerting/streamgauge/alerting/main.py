@@ -100,7 +100,8 @@ class Engine:
             h = evaluator.health
             facts |= {
                 "clock_ms": h.clock_ms, "rules": len(evaluator.book.rules), "records": h.records,
-                "queries": h.queries, "store": h.store, "rules_problem": evaluator.book.problem,
+                "queries": evaluator.answers.queries, "store": h.store,
+                "rules_problem": evaluator.book.problem,
             }  # fmt: skip
         if isinstance(machine, MachineLoop):
             c = machine.counters

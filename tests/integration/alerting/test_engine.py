@@ -404,3 +404,27 @@ def test_a_forged_record_from_the_future_silences_no_rule(
         fired, resolved = collect(sub, 2)
     assert fired.transition is Transition.FIRED
     assert resolved.status is AlertStatus.RESOLVED
+
+
+def test_a_record_that_makes_no_sense_takes_no_engine_down(
+    engine: Make, settings: KafkaSettings
+) -> None:
+    process = engine()
+    fire_test(settings, timeout_s=60)
+    log_id = identities(settings, ALERT_EVALS)[0]
+    (value,) = [
+        m.value() or b""
+        for p in range(PARTITIONS)
+        for m in read_back(settings, log_id.name, p, clock=SystemClock())
+        if b'"breach":"info"' in (m.value() or b"")
+    ]
+    producer = Producer(settings.librdkafka())
+    for partition in range(PARTITIONS):
+        nonsense = value.replace(b'"breach":"info"', b'"breach":"purple"').replace(
+            b'"FireTest"', b'"Forged"'
+        )
+        producer.produce(log_id.name, nonsense, key="Forged", partition=partition)
+    assert producer.flush(20) == 0
+    fired, resolved = fire_test(settings, timeout_s=60)
+    assert (fired.status, resolved.status) == (AlertStatus.FIRING, AlertStatus.RESOLVED)
+    assert process.stop() == 0

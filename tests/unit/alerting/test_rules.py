@@ -82,7 +82,7 @@ def test_good_rule_is_taken(tmp_path: Path) -> None:
             6, "unknown time zone",
         ),
         ({"name": "C", "kind": "budget", "amount_usd": "-5", "period": "rolling:24h"}, 4,
-         "greater than 0"),
+         "greater than or equal to 0.01"),
         (
             {"name": "D", "kind": "change", "metric": "requests", "window": "5m", "baseline": "12m",
              "value": "2", "severity": "info"}, 6, "must be a multiple of window",
@@ -95,6 +95,8 @@ def test_good_rule_is_taken(tmp_path: Path) -> None:
             {"name": "D", "kind": "change", "metric": "requests", "window": "5m", "baseline": "30m",
              "value": "2", "severity": "info", "parts": "5", "agree": "6"}, 10, "cannot agree",
         ),
+        ({"name": "C", "kind": "budget", "amount_usd": "0.0000000001", "period": "rolling:24h"}, 4,
+         "greater than or equal to 0.01"),
         ({"name": "9x", **without("name")}, 2, "pattern"),
         ({**GOOD, "labels": "{squad: %s}" % ("x" * 257)}, 8, "at most 256 characters"),
         ({**GOOD, "value": ".nan"}, 6, "finite number"),

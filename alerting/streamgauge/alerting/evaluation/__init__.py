@@ -8,5 +8,6 @@ conditions.py  is this value a breach; evaluate.py: one rule, one step, one reco
 self_alerts.py what the engine says about itself
 policy.py      what a rule's records carry; rule_book.py: the rules in force
 last_steps.py  where the log ends
+answers.py     due steps to records, whatever fails; early.py: what was said of open windows
 evaluator.py   the loop
 """

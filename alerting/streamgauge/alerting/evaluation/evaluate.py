@@ -37,9 +37,13 @@ def evaluate(
 
 
 def failed(
-    rule: Rule, step_ms: int, *, policy: Policy, version: str, watermark_ms: int | None, error: str
-) -> LoggedEvaluation:
-    """The record of a step whose query was refused: it freezes the rule's alerts."""
+    rule: Rule, step_ms: int, *, policy: Policy | None, version: str, watermark_ms: int | None,
+    error: str,
+) -> LoggedEvaluation:  # fmt: skip
+    """The record of a step that could not be judged: it freezes the rule's alerts.
+
+    policy: None where the policy itself is what does not fit.
+    """
     return LoggedEvaluation(
         v=1, rule=rule.name, rule_version=version, step_ms=step_ms, watermark_ms=watermark_ms,
         completeness=None, final=True, series=(), error=error[:500], policy=policy,

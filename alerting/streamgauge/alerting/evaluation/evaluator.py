@@ -5,20 +5,24 @@ is evaluated, in order, so a replay at any speed finds the same. Conditions that
 worsen are also judged on open windows; such records are not final. A source that holds its clock
 back for `stall_s` only stops what needs final windows, and WatermarkStalled says so.
 Records go out in transactions; where to go on is read from the log itself, so a kill leaves no gap
-and no second final record. Not here: what a rule means (conditions.py), alerts (machine_loop.py).
+and no second final record. Not here: what is asked and what fails (answers.py), what a rule means
+(conditions.py), alerts (machine_loop.py).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streamgauge.alerting.evaluation import self_alerts
-from streamgauge.alerting.evaluation.batch import Batch, Due, batches, single
-from streamgauge.alerting.evaluation.evaluate import evaluate, failed, removed
+from streamgauge.alerting.evaluation.answers import Answers
+from streamgauge.alerting.evaluation.batch import Due
+from streamgauge.alerting.evaluation.early import Said
+from streamgauge.alerting.evaluation.evaluate import removed
 from streamgauge.alerting.evaluation.grid import due, floor_step, open_steps
 from streamgauge.alerting.evaluation.last_steps import last_records
 from streamgauge.alerting.evaluation.rule_book import RuleBook
@@ -34,7 +38,7 @@ from streamgauge.alerting.kafka_io import (
     translated,
 )
 from streamgauge.alerting.rules.lint import fires_early, is_monotone
-from streamgauge.alerting.rules.model import SEVERITIES, Rule
+from streamgauge.alerting.rules.model import Rule
 from streamgauge.alerting.settings import AlertSettings
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput, Retryable
@@ -52,7 +56,6 @@ TICKS_BACK = 1500
 FAILS = 3
 POLL_RULES_S = 1.0
 IDENTITY_EVERY_S = 5.0
-_RANK: dict[str, int] = {severity: i for i, severity in enumerate(SEVERITIES)}
 _Troubles = dict[tuple[tuple[str, str], ...], float]
 
 
@@ -62,9 +65,7 @@ class Health:
 
     clock_ms: int | None = None
     records: int = 0
-    queries: int = 0
     store: str = "ok"
-    failing: dict[str, int] = field(default_factory=dict)
 
 
 class Evaluator:
@@ -91,8 +92,8 @@ class Evaluator:
             and name not in self.book.rules
             and name not in self_alerts.RESERVED_RULES
         }
-        self._hot: dict[tuple[str, str], int] = {}
-        self._opened: dict[str, tuple[int, int]] = {}
+        self.answers = Answers(self.book, self._ask, self._live)
+        self._said = Said()
         self._store: StoreClient | None = None
         now = clock.monotonic()
         self._heard_at = self._moved_at = self._polled_at = self._checked_at = now
@@ -119,13 +120,15 @@ class Evaluator:
             if identities(self._settings.kafka, ALERT_EVALS, TICKS) != self._ids:
                 raise Restart("topics were made anew")
         records = self._removals()
+        said = self._said.copy()
         try:
-            found = self._due()
-            records += self._evaluate(found)
+            found = self._due(said)
+            records += self.answers.records(found, clock=self._ticks.clock(SOURCE), said=said)
             if self._store_since is not None and (found or self._reaches_store()):
                 self._store_since = None
             self.health.store = "ok"
         except Retryable as e:
+            said = self._said  # nothing of this round will be in the log
             self._drop_store()
             self.health.store = str(e)
             if self._store_since is None:
@@ -133,6 +136,7 @@ class Evaluator:
                 log.warning("store_unreachable", extra={"why": str(e)})
         records += self._about_itself()
         self._publish(records)
+        self._said = said
         return len(records)
 
     def close(self) -> None:
@@ -166,7 +170,7 @@ class Evaluator:
 
     # -- what is due ---------------------------------------------------------------------------
 
-    def _due(self) -> list[Due]:
+    def _due(self, said: Said) -> list[Due]:
         clock = self._ticks.clock(SOURCE)
         if clock.watermark_ms is None:
             return []
@@ -187,8 +191,7 @@ class Evaluator:
             # In a replay only final steps are judged: which panes are open depends on its speed.
             early = (live and fires_early(rule)) or (stalled and is_monotone(rule))
             news = (clock.open_ms or 0, clock.stored)
-            if early and clock.open_ms and not behind and self._opened.get(name) != news:
-                self._opened[name] = news
+            if early and clock.open_ms and not behind and said.news(name, news):
                 opened = open_steps(done, clock.open_ms, rule.every, limit=OPEN_STEPS)
                 found += [Due(rule, s, final=False) for s in opened]
         return found
@@ -209,74 +212,6 @@ class Evaluator:
             )
         return self._last[rule.name]
 
-    # -- evaluating ----------------------------------------------------------------------------
-
-    def _evaluate(self, found: Sequence[Due]) -> list[LoggedEvaluation]:
-        records: list[LoggedEvaluation] = []
-        for batch in batches(found, live=self._live):
-            records += self._answer(batch)
-        order = {name: i for i, name in enumerate(self.book.rules)}
-        return sorted(records, key=lambda r: (r.step_ms, order.get(r.rule, 0), not r.final))
-
-    def _answer(self, batch: Batch) -> list[LoggedEvaluation]:
-        clock = self._ticks.clock(SOURCE)
-        sql, parameters = batch.sql()
-        try:
-            _, rows = self._client().rows(sql, parameters)
-        except BadInput as e:
-            parts = single(batch)
-            if len(parts) > 1:
-                return [record for part in parts for record in self._answer(part)]
-            return self._refused(batch, str(e), clock.watermark_ms)
-        self.health.queries += 1
-        panes = batch.panes(rows)
-        out = []
-        for item in batch.items:
-            name = item.rule.name
-            record = evaluate(
-                item.rule, panes, item.step_ms,
-                policy=self.book.policies[name], version=self.book.versions[name],
-                watermark_ms=clock.watermark_ms,
-                completeness=clock.completeness, final=item.final,
-            )  # fmt: skip
-            self.health.failing.pop(name, None)
-            if self._worth_writing(record):
-                out.append(record)
-        return out
-
-    def _refused(self, batch: Batch, why: str, watermark_ms: int | None) -> list[LoggedEvaluation]:
-        out = []
-        for item in batch.items:
-            if not item.final:
-                continue
-            name = item.rule.name
-            self.health.failing[name] = self.health.failing.get(name, 0) + 1
-            log.error("rule_failed", extra={"rule": name, "step_ms": item.step_ms, "why": why})
-            out.append(
-                failed(
-                    item.rule, item.step_ms, policy=self.book.policies[name],
-                    version=self.book.versions[name], watermark_ms=watermark_ms, error=why,
-                )
-            )  # fmt: skip
-        return out
-
-    def _worth_writing(self, record: LoggedEvaluation) -> bool:
-        """Every final record; one that is not only if it says something harder than known."""
-        ranks = {
-            (record.rule, repr(sorted(s.labels.items()))): _RANK[s.breach]
-            for s in record.series
-            if s.breach is not None
-        }
-        if record.final:
-            for key in [k for k in self._hot if k[0] == record.rule]:
-                del self._hot[key]
-            self._hot.update(ranks)
-            return True
-        news = any(rank > self._hot.get(key, -1) for key, rank in ranks.items())
-        for key, rank in ranks.items():
-            self._hot[key] = max(rank, self._hot.get(key, -1))
-        return news
-
     # -- about itself --------------------------------------------------------------------------
 
     def _stalled_s(self) -> float:
@@ -291,7 +226,7 @@ class Evaluator:
             held[("source", SOURCE),] = round(self._stalled_s())
         failing: _Troubles = {
             (("failing_rule", name),): float(n)
-            for name, n in self.health.failing.items()
+            for name, n in self.answers.failing.items()
             if n >= FAILS and name in self.book.rules
         }
         if self._store_since is not None and now - self._store_since >= self._settings.no_ticks_s:
@@ -308,9 +243,8 @@ class Evaluator:
         for name, version in sorted(self._gone.items()):
             at = max(self._last.pop(name, 0), self.health.clock_ms or 0)
             out.append(removed(name, version, at))
-            self._opened.pop(name, None)
-            self.health.failing.pop(name, None)
-            self._hot = {key: rank for key, rank in self._hot.items() if key[0] != name}
+            self._said.forget(name)
+            self.answers.failing.pop(name, None)
         self._gone.clear()
         return out
 
@@ -332,6 +266,9 @@ class Evaluator:
             if record.final and record.rule in self.book.rules:
                 self._last[record.rule] = max(self._last.get(record.rule, 0), record.step_ms)
         self.health.records += len(records)
+
+    def _ask(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        return self._client().rows(sql, parameters)[1]
 
     def _client(self) -> StoreClient:
         if self._store is None:

@@ -203,10 +203,10 @@ class Novelty(_Base):
 
 
 class Budget(_Base):
-    """Money spent in a period against an amount; levels are shares of the amount."""
+    """Money spent in a period against an amount of at least a cent; levels are shares of it."""
 
     kind: Literal["budget"]
-    amount_usd: Decimal = Field(gt=0, le=1_000_000_000)
+    amount_usd: Decimal = Field(ge=Decimal("0.01"), le=1_000_000_000)
     period: str = Field(pattern=r"^(day|week|month|rolling:\d+[mhd])$")
     tz: str = ""
     levels: dict[Severity, float] = {"page": 1.0}

@@ -166,7 +166,11 @@ class MachineLoop:
             if record is None:
                 continue
             src = AlertSource(topic=self._evals.name, partition=partition, offset=offset)
-            state, alerts = step(owned.rules.get(record.rule, RuleState()), record, src=src)
+            try:
+                state, alerts = step(owned.rules.get(record.rule, RuleState()), record, src=src)
+            except Exception as e:  # noqa: BLE001 - one record does not take the others down
+                self._refused(message, repr(e))
+                continue
             owned.rules[record.rule] = state
             made += [(partition, alert) for alert in alerts]
         return made, seen
@@ -175,16 +179,13 @@ class MachineLoop:
         try:
             return logged(message.value() or b"", message.timestamp()[1])
         except BadInput as e:
-            self.counters.skipped += 1
-            log.error(
-                "evaluation_refused",
-                extra={
-                    "partition": message.partition(),
-                    "offset": message.offset(),
-                    "why": e.message,
-                },
-            )
+            self._refused(message, e.message)
             return None
+
+    def _refused(self, message: Message, why: str) -> None:
+        self.counters.skipped += 1
+        where = {"partition": message.partition(), "offset": message.offset()}
+        log.error("evaluation_refused", extra={**where, "why": why})
 
     def _publish(self, made: list[tuple[int, Alert]]) -> None:
         producer = self._producer
