@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streamgauge.alerting import main as engine
 from streamgauge.alerting.evaluation.conditions import CHANCE_SIGMAS, SCATTER_SIGMAS
+from streamgauge.alerting.watchdog import CALL_TIMEOUT_S, ROUND_LIMIT_S
 from streamgauge.producers.traffic.timeline import LONG_SPAN_MS, MAX_BEATS, heartbeat_every
 from streamgauge.stream_processors.drift.settings import DriftSettings
 from streamgauge.stream_processors.drift.statistic import Z_CLIP
@@ -54,7 +54,8 @@ def test_heartbeats_of_long_replays_are_as_the_page_says() -> None:
 
 
 def test_limit_of_the_watchdog_is_as_the_page_says() -> None:
-    assert f"over {engine.ROUND_LIMIT_S:g} s ends the process" in text(16)
+    assert f"over {ROUND_LIMIT_S:g} s ends the process" in text(16)
+    assert f"times out after {CALL_TIMEOUT_S:g} s" in text(16)
 
 
 def test_tables_have_the_projection_and_the_block_column_where_the_page_says() -> None:

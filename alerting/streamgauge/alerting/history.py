@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -42,8 +43,12 @@ IDENTITY_EVERY_S = 5.0
 class HistoryWriter:
     """`run_once` until told to stop, then `close`. A second one is refused, not doubled."""
 
-    def __init__(self, settings: AlertSettings, *, clock: Clock) -> None:
+    def __init__(
+        self, settings: AlertSettings, *, clock: Clock, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        """alive: told between calls."""
         self._settings = settings
+        self._alive = alive
         self._clock = clock
         (self._topic,) = identities(settings.kafka, ALERTS)
         self._src = source_id(self._topic.name, self._topic.id)
@@ -72,8 +77,10 @@ class HistoryWriter:
             self._checked_at = now
             if identities(self._settings.kafka, ALERTS) != [self._topic]:
                 raise Restart("the alerts topic was made anew")
+            self._alive()
         if self._block is None:
             self._read(timeout_s)
+        self._alive()
         return self._flush()
 
     def close(self) -> None:

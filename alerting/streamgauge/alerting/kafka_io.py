@@ -23,6 +23,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from streamgauge.alerting.watchdog import CALL_TIMEOUT_S
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
@@ -30,7 +31,6 @@ from streamgauge.contracts.topics import TopicSpec
 
 TRANSACTION_TIMEOUT_MS = 10_000
 SESSION_TIMEOUT_MS = 10_000
-COMMAND_TIMEOUT_S = 20.0
 _FENCED = frozenset(
     {
         KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH,
@@ -75,7 +75,7 @@ def transactional_producer(settings: KafkaSettings, transactional_id: str) -> Pr
     )  # fmt: skip
     producer = Producer(config, logger=_log())
     try:
-        producer.init_transactions(COMMAND_TIMEOUT_S)
+        producer.init_transactions(CALL_TIMEOUT_S)
     except KafkaException as e:
         raise translated(e, f"Kafka at {settings.bootstrap}") from e
     return producer
@@ -119,7 +119,7 @@ def identities(settings: KafkaSettings, *specs: TopicSpec) -> list[TopicIdentity
     names = [settings.topic(s) for s in specs]
     found = []
     for name, future in admin.describe_topics(
-        TopicCollection(names), request_timeout=COMMAND_TIMEOUT_S
+        TopicCollection(names), request_timeout=CALL_TIMEOUT_S
     ).items():
         try:
             described = future.result()
@@ -197,7 +197,7 @@ def _range(settings: KafkaSettings, topic: str, partition: int) -> tuple[int, in
         settings, group="streamgauge-read-back", more={"isolation.level": "read_uncommitted"}
     )
     try:
-        found = raw.get_watermark_offsets(TopicPartition(topic, partition), COMMAND_TIMEOUT_S)
+        found = raw.get_watermark_offsets(TopicPartition(topic, partition), CALL_TIMEOUT_S)
     except KafkaException as e:
         raise Unreachable(f"{topic}/{partition}: {e.args[0].str()}") from e
     finally:
@@ -211,11 +211,12 @@ def end_of(settings: KafkaSettings, topic: str, partition: int) -> int:
     return _range(settings, topic, partition)[1]
 
 
-def commit(producer: Producer) -> None:
-    """Commit; after a timeout the same call asks for the outcome."""
+def commit(producer: Producer, *, alive: Callable[[], None] = lambda: None) -> None:
+    """Commit; after a timeout the same call asks for the outcome. alive: told before each call."""
     for attempt in range(3):
+        alive()
         try:
-            producer.commit_transaction(COMMAND_TIMEOUT_S)
+            producer.commit_transaction(CALL_TIMEOUT_S)
         except KafkaException as e:
             if not e.args[0].retriable() or attempt == 2:
                 raise

@@ -3,7 +3,8 @@
 Reads its settings from the environment and runs until SIGTERM or SIGINT. Exit codes: 0 told to
 stop; 1 fenced by a successor, or a bug; 2 wrong settings, rules or topics; 3 broker or store not
 there. A loop that must read its state back (`Restart`) is built anew in place; one that cannot
-reach the broker tries again, since the log keeps what it has to do.
+reach the broker tries again, since the log keeps what it has to do. The history writer is built
+anew whatever its failure: alerts go out without it, and it goes on where its table ends.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from streamgauge.alerting.history import HistoryWriter
 from streamgauge.alerting.kafka_io import Fenced, Restart
 from streamgauge.alerting.settings import AlertSettings
 from streamgauge.alerting.states.machine_loop import MachineLoop
-from streamgauge.alerting.watchdog import Watchdog
+from streamgauge.alerting.watchdog import CALL_TIMEOUT_S, ROUND_LIMIT_S, Watchdog
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Retryable, StreamgaugeError, Unreachable
 from streamgauge.contracts.logs import set_up_logging
@@ -30,9 +31,10 @@ log = logging.getLogger("streamgauge.alerting")
 T = TypeVar("T")
 START_S = 30.0
 AGAIN_S = 1.0
+MOST_AGAIN_S = 60.0
 HEALTH_S = 30.0
-ROUND_LIMIT_S = 30.0
-"""A round of a loop takes well under a second; its calls time out after 20 s."""
+ALONE = frozenset({"history"})
+"""Loops whose failure is theirs alone."""
 
 
 class Loop(Protocol):
@@ -57,19 +59,24 @@ class Engine:
         self._threads: list[threading.Thread] = []
         self._loops: dict[str, Loop] = {}
         self._makers: dict[str, Callable[[], Loop]] = {
-            "evaluator": lambda: Evaluator(settings, clock=clock),
+            "evaluator": lambda: Evaluator(
+                settings, clock=clock, alive=lambda: self._watchdog.alive("evaluator")
+            ),
             "machine": lambda: MachineLoop(
                 settings.kafka, instance=settings.instance, clock=clock,
                 alive=lambda: self._watchdog.alive("machine"),
             ),
-            "history": lambda: HistoryWriter(settings, clock=clock),
+            "history": lambda: HistoryWriter(
+                settings, clock=clock, alive=lambda: self._watchdog.alive("history")
+            ),
         }  # fmt: skip
 
     def start(self) -> None:
         """Build the loops, with patience for what is still starting, and run them."""
-        self._until_there(lambda: connect(self._settings.store, timeout_s=10).close())
+        self._until_there(lambda: connect(self._settings.store, timeout_s=CALL_TIMEOUT_S).close())
         for name, make in self._makers.items():
-            self._loops[name] = self._until_there(make)
+            if name not in ALONE:
+                self._loops[name] = self._until_there(make)
         self._watchdog.start()
         for name in self._makers:
             thread = threading.Thread(target=self._run, args=(name,), name=name)
@@ -108,6 +115,9 @@ class Engine:
             facts |= {
                 "alerts": c.alerts, "open": sum(c.open.values()), "partitions": len(machine.owned),
             }  # fmt: skip
+        history = self._loops.get("history")
+        if isinstance(history, HistoryWriter):
+            facts["history_written"] = history.written
         return facts
 
     def _until_there(self, make: Callable[[], T]) -> T:
@@ -124,7 +134,8 @@ class Engine:
             self._stop.wait(AGAIN_S)
 
     def _run(self, name: str) -> None:
-        loop: Loop | None = self._loops[name]
+        loop: Loop | None = self._loops.get(name)
+        wait_s = AGAIN_S
         try:
             while not self._stop.is_set():
                 try:
@@ -132,14 +143,27 @@ class Engine:
                         loop = self._loops[name] = self._makers[name]()
                     with self._watchdog.watch(name):
                         loop.run_once()
+                    wait_s = AGAIN_S
                 except (Restart, Retryable) as e:
                     log.warning("loop_restarts", extra={"loop": name, "why": str(e)})
                     _left(loop)
                     loop = None
                     self._stop.wait(AGAIN_S)
+                except Exception as e:
+                    if name not in ALONE:
+                        raise
+                    log.error("loop_failed_alone", extra={"loop": name, "why": repr(e)})
+                    _left(loop)
+                    loop = None
+                    self._stop.wait(wait_s)
+                    wait_s = min(MOST_AGAIN_S, wait_s * 2)
             if loop is not None:
                 loop.close()
         except BaseException as e:
+            if name in ALONE and isinstance(e, Exception):  # while it was closing
+                log.error("loop_failed_alone", extra={"loop": name, "why": repr(e)})
+                _left(loop)
+                return
             if not isinstance(e, Fenced | Misconfigured):
                 log.exception("loop_failed", extra={"loop": name})
             self._failure = self._failure or e

@@ -19,6 +19,11 @@ from streamgauge.contracts.errors import Unreachable
 
 log = logging.getLogger(__name__)
 CHECK_S = 1.0
+CALL_TIMEOUT_S = 15.0
+"""Every call of the engine to Kafka or the store comes back, or fails, within this time."""
+ROUND_LIMIT_S = 2 * CALL_TIMEOUT_S
+"""How long nothing may be heard of a loop: `alive` is told between its calls, so only one that does
+not keep its time-out gets that far, however much there is to catch up with."""
 
 
 def _end_process() -> None:

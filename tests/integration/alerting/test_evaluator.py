@@ -1,4 +1,4 @@
-"""The evaluator in this process, on a real Kafka and a real store that hiccups at a chosen query."""
+"""The evaluator in this process, on a real Kafka and a store that fails at a chosen query."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from streamgauge.alerting.evaluation.evaluator import Evaluator
 from streamgauge.alerting.evaluation_log import LoggedEvaluation
 from streamgauge.alerting.kafka_io import identities, read_back
 from streamgauge.alerting.settings import AlertSettings
-from streamgauge.contracts.clock import SystemClock
+from streamgauge.alerting.watchdog import CALL_TIMEOUT_S, ROUND_LIMIT_S, Watchdog
+from streamgauge.contracts.clock import ManualClock, SystemClock
 from streamgauge.contracts.errors import Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.records import parse_record
@@ -30,16 +31,38 @@ RULES = """rules:
      group_by: [app]}
   - {name: ByModel, kind: threshold, metric: requests, window: 1m, value: 100, severity: info,
      group_by: [app, model]}
+  - {name: ByEnv, kind: threshold, metric: requests, window: 1m, value: 100000, severity: info,
+     group_by: [env]}
 """
 Rows = Sequence[Sequence[Any]]
 
 
 @pytest.fixture
-def evaluator(settings: KafkaSettings, store: StoreSettings, tmp_path: Path) -> Iterator[Evaluator]:
+def dog_clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def ended() -> list[bool]:
+    return []
+
+
+@pytest.fixture
+def dog(dog_clock: ManualClock, ended: list[bool]) -> Watchdog:
+    return Watchdog(clock=dog_clock, limit_s=ROUND_LIMIT_S, end=lambda: ended.append(True))
+
+
+@pytest.fixture
+def evaluator(
+    settings: KafkaSettings, store: StoreSettings, tmp_path: Path, dog: Watchdog
+) -> Iterator[Evaluator]:
     rules = tmp_path / "rules.yml"
     rules.write_text(RULES)
-    clock = SystemClock()
-    made = Evaluator(AlertSettings(settings, store, rules, clock_mode="live"), clock=clock)
+    made = Evaluator(
+        AlertSettings(settings, store, rules, clock_mode="live"),
+        clock=SystemClock(),
+        alive=lambda: dog.alive("evaluator"),
+    )
     yield made
     made.close()
 
@@ -78,3 +101,28 @@ def test_early_breach_is_said_though_the_store_failed_at_a_later_query_of_its_ro
     feed.tick(T0 + 9 * MINUTE, behind=True, max_ts=T0 + 9 * MINUTE + 5000)
     until(lambda: evaluator.run_once() and evaluator.health.store == "ok", "a round with records")
     assert early(settings) == {"ByApp", "ByModel"}
+
+
+def test_round_of_slow_queries_is_not_taken_for_a_call_that_never_returns(
+    evaluator: Evaluator, feed: Feed, dog: Watchdog, dog_clock: ManualClock, ended: list[bool]
+) -> None:
+    feed.rows(steady("agent", T0, T0 + 10 * MINUTE))
+    asked, ask = [], evaluator.answers.ask
+
+    def slow(sql: str, parameters: Mapping[str, Any]) -> Rows:
+        asked.append(sql)
+        rows = ask(sql, parameters)
+        dog_clock.advance(CALL_TIMEOUT_S)
+        dog.check()
+        return rows
+
+    evaluator.answers.ask = slow
+    feed.tick(T0 + 9 * MINUTE)
+
+    def watched() -> int:
+        with dog.watch("evaluator"):
+            return evaluator.run_once()
+
+    until(lambda: watched() and len(asked) > 2, "a round with records")
+    assert len(asked) * CALL_TIMEOUT_S > ROUND_LIMIT_S
+    assert ended == []

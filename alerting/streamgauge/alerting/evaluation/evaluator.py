@@ -12,7 +12,7 @@ and no second final record. Not here: what is asked and what fails (answers.py),
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ from streamgauge.alerting.kafka_io import (
 from streamgauge.alerting.rules.lint import fires_early, is_monotone
 from streamgauge.alerting.rules.model import Rule
 from streamgauge.alerting.settings import AlertSettings
+from streamgauge.alerting.watchdog import CALL_TIMEOUT_S
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput, Retryable
 from streamgauge.contracts.records import parse_record, to_json_bytes
@@ -71,8 +72,12 @@ class Health:
 class Evaluator:
     """`run_once` until told to stop, then `close`."""
 
-    def __init__(self, settings: AlertSettings, *, clock: Clock) -> None:
+    def __init__(
+        self, settings: AlertSettings, *, clock: Clock, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        """alive: told between calls, since a round that catches up has many."""
         self._settings = settings
+        self._alive = alive
         self._clock = clock
         kafka = settings.kafka
         self._ids = identities(kafka, ALERT_EVALS, TICKS)
@@ -119,6 +124,7 @@ class Evaluator:
             self._checked_at = now
             if identities(self._settings.kafka, ALERT_EVALS, TICKS) != self._ids:
                 raise Restart("topics were made anew")
+            self._alive()
         records = self._removals()
         said = self._said.copy()
         try:
@@ -201,9 +207,10 @@ class Evaluator:
         if self._live:
             self._last[rule.name] = floor_step(watermark_ms, rule.every) - rule.every
         else:
-            _, rows = self._client().rows(
+            rows = self._ask(
                 "SELECT toInt64(toUnixTimestamp(min(t))) * 1000, count() FROM windows"
-                " WHERE kind = 0 AND resolution = 10"
+                " WHERE kind = 0 AND resolution = 10",
+                {},
             )
             if not rows or not rows[0][1]:
                 return None
@@ -257,7 +264,7 @@ class Evaluator:
             self._producer.begin_transaction()
             for record in records:
                 self._producer.produce(self._log, to_json_bytes(record), key=record.rule)
-            commit(self._producer)
+            commit(self._producer, alive=self._alive)
         except KafkaException as e:
             raise translated(e, "evaluation log") from e
         except BufferError as e:
@@ -268,15 +275,18 @@ class Evaluator:
         self.health.records += len(records)
 
     def _ask(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        return self._client().rows(sql, parameters)[1]
+        self._alive()
+        client = self._client()
+        self._alive()
+        return client.rows(sql, parameters)[1]
 
     def _client(self) -> StoreClient:
         if self._store is None:
-            self._store = connect(self._settings.store, timeout_s=30)
+            self._store = connect(self._settings.store, timeout_s=CALL_TIMEOUT_S)
         return self._store
 
     def _reaches_store(self) -> bool:
-        self._client().rows("SELECT 1")
+        self._ask("SELECT 1", {})
         return True
 
     def _drop_store(self) -> None:

@@ -26,7 +26,6 @@ from confluent_kafka import (
 from streamgauge.alerting.alert_log import from_record, latest, to_record
 from streamgauge.alerting.evaluation_log import LoggedEvaluation, logged
 from streamgauge.alerting.kafka_io import (
-    COMMAND_TIMEOUT_S,
     Restart,
     commit,
     consumer,
@@ -37,6 +36,7 @@ from streamgauge.alerting.kafka_io import (
     translated,
 )
 from streamgauge.alerting.states.machine import RuleState, open_alert, step
+from streamgauge.alerting.watchdog import CALL_TIMEOUT_S
 from streamgauge.contracts.alerts import Alert, AlertSource
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput, Misconfigured, Unreachable
@@ -80,7 +80,7 @@ class MachineLoop:
         clock: Clock,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        """alive: told while a restore gets on, since one round may then take long."""
+        """alive: told between calls and while a restore gets on, since that may take long."""
         self._settings = settings
         self._clock = clock
         self._alive = alive
@@ -121,6 +121,7 @@ class MachineLoop:
             self._publish(made)
         if now - self._checked_at > IDENTITY_EVERY_S:
             self._checked_at = now
+            self._alive()
             if identities(self._settings, ALERT_EVALS, ALERTS) != [self._evals, self._alerts]:
                 raise Restart("topics were made anew")
         return seen
@@ -203,10 +204,11 @@ class MachineLoop:
                     self._alerts.name, value, key=alert.fingerprint, partition=partition,
                     headers=list(headers),
                 )  # fmt: skip
+            self._alive()
             producer.send_offsets_to_transaction(
-                offsets, self._consumer.consumer_group_metadata(), COMMAND_TIMEOUT_S
+                offsets, self._consumer.consumer_group_metadata(), CALL_TIMEOUT_S
             )
-            commit(producer)
+            commit(producer, alive=self._alive)
         except KafkaException as e:
             raise translated(e, "publishing alerts") from e
         except BufferError as e:
@@ -245,9 +247,7 @@ class MachineLoop:
 
     def _restore(self, member: Consumer, partition: int) -> TopicPartition:
         """Read the partition's state back; returns where to go on in the log."""
-        found = member.committed([TopicPartition(self._evals.name, partition)], COMMAND_TIMEOUT_S)[
-            0
-        ]
+        found = member.committed([TopicPartition(self._evals.name, partition)], CALL_TIMEOUT_S)[0]
         if found.error is not None:
             raise Unreachable(f"committed offset of partition {partition}: {found.error.str()}")
         valid = found.offset >= 0 and found.metadata in (None, "", self._evals.id)
