@@ -109,6 +109,7 @@ class Engine:
                 "clock_ms": h.clock_ms, "rules": len(evaluator.book.rules), "records": h.records,
                 "queries": evaluator.answers.queries, "store": h.store,
                 "rules_problem": evaluator.book.problem,
+                "series_dropped_by": sorted(evaluator.answers.dropping),
             }  # fmt: skip
         if isinstance(machine, MachineLoop):
             c = machine.counters

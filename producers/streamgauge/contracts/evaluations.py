@@ -44,6 +44,9 @@ class EvaluationRecord(Record):
         description="The watermark has passed the step. An open step can fire, never resolve."
     )
     series: Annotated[tuple[Series, ...], Lax] = Field(
-        description="All series of the rule; a missing one had no data."
+        description="All series of the rule; a missing one had no data, if none were dropped."
+    )
+    dropped_series: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Series judged and left out, beyond the rule's max_series; null: none."
     )
     error: str | None = Field(None, description="Why the rule could not be evaluated.")

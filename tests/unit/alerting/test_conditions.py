@@ -253,4 +253,24 @@ def test_max_series_keeps_the_hardest_breaches() -> None:
     for i in range(5):
         cells.add(T - MIN, {"app": f"a{i}"}, {"n": 9 if i > 2 else 1})
     made = rule(kind="threshold", metric="requests", window="5m", value=5, max_series=2)
-    assert [s.labels["app"] for s in series(made, cells)] == ["a3", "a4"]
+    record = judge_at(made, cells, T)
+    assert [s.labels["app"] for s in record.series] == ["a3", "a4"]
+    assert record.dropped_series == 3
+
+
+def test_record_says_how_many_breaches_it_leaves_out() -> None:
+    cells = Cells()
+    for i in range(5):
+        cells.add(T - MIN, {"app": f"a{i}"}, {"n": 9})
+    made = rule(kind="threshold", metric="requests", window="5m", value=5, max_series=2)
+    for final in (True, False):
+        assert judge_at(made, cells, T, final=final).dropped_series == 3
+    assert judge_at(made.model_copy(update={"max_series": 5}), cells, T).dropped_series is None
+
+
+def test_series_that_are_not_well_stay_before_those_that_are() -> None:
+    cells = Cells()
+    for app, n in (("a", 1), ("b", 1), ("c", 7)):
+        cells.add(T - MIN, {"app": app}, {"n": n})
+    made = rule(kind="threshold", metric="requests", window="5m", value=10, recover=5, max_series=1)
+    assert [s.labels["app"] for s in series(made, cells)] == ["c"]

@@ -121,6 +121,22 @@ def test_record_of_no_partition_at_all_is_incomplete(share: float | None, incomp
     assert fired.incomplete == incomplete
 
 
+def test_alert_whose_series_was_dropped_from_the_record_stays_as_it_is() -> None:
+    for mode in ("keep", "ok", "nodata", "fire"):
+        rules = policy(no_data=mode, no_data_after_ms=0)
+        state, _ = step(RuleState(), record(1, "page", rules))
+        assert step(state, record(2, None, rules, dropped_series=1))[1] == []
+        assert step(state, record(2, None, rules))[1] != []
+
+
+def test_alert_of_an_old_period_ends_though_other_series_were_dropped() -> None:
+    rules = policy(kind="budget", dimensions=("app", "period"))
+    old, new = ({"app": "a", "period": p} for p in ("2026-10", "2026-11"))
+    state, _ = step(RuleState(), record(1, None, rules, series=(series("page", old),)))
+    after = record(2, None, rules, series=(series("ok", new),), dropped_series=9)
+    assert [a.reason for a in step(state, after)[1]] == ["period_rolled"]
+
+
 def test_fired_carries_who_what_where_and_how_to_reproduce_it() -> None:
     rules = policy(
         annotations={"summary": "{app}: {value}, level {threshold}", "broken": "{nobody}"},

@@ -32,12 +32,16 @@ Ask = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 
 @dataclass(slots=True)
 class Answers:
-    """Judges what is due. failing: failures in a row by rule. queries: answered so far."""
+    """Judges what is due. failing: failures in a row by rule. queries: answered so far.
+
+    dropping: rules that have more series than their max_series.
+    """
 
     book: RuleBook
     ask: Ask
     live: bool
     failing: dict[str, int] = field(default_factory=dict)
+    dropping: set[str] = field(default_factory=set)
     queries: int = 0
 
     def records(
@@ -86,6 +90,7 @@ class Answers:
                 out += self._failed([item], e, clock)
                 continue
             self.failing.pop(item.rule.name, None)
+            self._told_of_dropped(record)
             if said.worth_writing(record):
                 out.append(record)
         return out
@@ -106,6 +111,18 @@ class Answers:
                 hint="lower max_series, or group by less",
             )
         return record
+
+    def _told_of_dropped(self, record: LoggedEvaluation) -> None:
+        """Log it when a rule begins to have more series than it may, and when it ends."""
+        if not record.final or (record.rule in self.dropping) == bool(record.dropped_series):
+            return
+        if record.dropped_series:
+            self.dropping.add(record.rule)
+            facts = {"rule": record.rule, "dropped": record.dropped_series}
+            log.warning("series_dropped", extra={**facts, "hint": "raise max_series"})
+        else:
+            self.dropping.discard(record.rule)
+            log.info("series_dropped_no_more", extra={"rule": record.rule})
 
     def _failed(
         self, items: Sequence[Due], error: Exception, clock: SourceClock

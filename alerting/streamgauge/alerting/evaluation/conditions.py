@@ -128,24 +128,29 @@ def breaks_of(rule: Rule, step_ms: int) -> list[int]:
 
 
 def judge(rule: Rule, panes: Panes, step_ms: int) -> list[Judged]:
-    """One verdict per series that has any cell in the rule's horizon, ordered by labels.
-
-    At most `max_series`: the hardest breaches stay, then the order of labels decides.
-    """
+    """One verdict per series that has any cell in the rule's horizon, ordered by labels."""
     if isinstance(rule, Novelty):
-        found = list(_novelty(rule, panes, step_ms))
-    else:
-        found = []
-        for labels in sorted(panes.cells):
-            named = dict(zip(panes.dimensions, labels, strict=True))
-            judged = _series(rule, panes, labels, named, step_ms)
-            if judged is not None:
-                found.append(judged)
-    if len(found) > rule.max_series:
-        rank = {"page": 0, "ticket": 1, "info": 2, None: 3}
-        found = sorted(found, key=lambda j: rank[j.breach])[: rule.max_series]
-        found.sort(key=lambda j: tuple(j.labels.values()))
+        return list(_novelty(rule, panes, step_ms))
+    found = []
+    for labels in sorted(panes.cells):
+        named = dict(zip(panes.dimensions, labels, strict=True))
+        judged = _series(rule, panes, labels, named, step_ms)
+        if judged is not None:
+            found.append(judged)
     return found
+
+
+def most_telling(found: list[Judged], at_most: int) -> list[Judged]:
+    """Of too many series those that say most: the hardest breaches, then those that are not well.
+
+    Among equals the order of labels decides, so that it is the same ones at every step.
+    """
+    if len(found) <= at_most:
+        return found
+    level = {"page": 0, "ticket": 1, "info": 2, None: 3}
+    zone = {"breach": 0, "recover": 1, "unknown": 2, "ok": 3}
+    kept = sorted(found, key=lambda j: (level[j.breach], zone[j.zone]))[:at_most]
+    return sorted(kept, key=lambda j: tuple(j.labels.values()))
 
 
 def _pieces(rule: Change | Absence) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamgauge.alerting.evaluation.conditions import Judged, judge
+from streamgauge.alerting.evaluation.conditions import Judged, judge, most_telling
 from streamgauge.alerting.evaluation.panes import Panes
 from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.alerting.rules.model import Rule
@@ -19,10 +19,14 @@ def evaluate(
     completeness: float | None = 1.0,
     final: bool = True,
 ) -> LoggedEvaluation:
-    """The record of a rule at a step. A record that is not final holds breaches only."""
-    judged = judge(rule, panes, step_ms)
+    """The record of a rule at a step. A record that is not final holds breaches only.
+
+    At most `max_series` are named; how many more there are is said.
+    """
+    every = judge(rule, panes, step_ms)
     if not final:
-        judged = [j for j in judged if j.breach is not None]
+        every = [j for j in every if j.breach is not None]
+    judged = most_telling(every, rule.max_series)
     return LoggedEvaluation(
         v=1,
         rule=rule.name,
@@ -32,6 +36,7 @@ def evaluate(
         completeness=completeness,
         final=final,
         series=tuple(_logged(j) for j in judged),
+        dropped_series=len(every) - len(judged) or None,
         policy=policy,
     )
 

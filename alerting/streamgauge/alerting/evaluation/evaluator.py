@@ -252,6 +252,7 @@ class Evaluator:
             out.append(removed(name, version, at))
             self._said.forget(name)
             self.answers.failing.pop(name, None)
+            self.answers.dropping.discard(name)
         self._gone.clear()
         return out
 

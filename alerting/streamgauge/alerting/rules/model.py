@@ -73,6 +73,12 @@ class NoData(Strict):
 
 
 class _Base(Strict):
+    """What all kinds have.
+
+    max_series: most series that a record names, the hardest breaches first. Alerts of series that
+    are left out stay as they are, and the engine's log names the rule.
+    """
+
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=80)
     description: str = ""
     enabled: bool = True

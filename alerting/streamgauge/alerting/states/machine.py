@@ -7,6 +7,7 @@ be restored from the alerts topic at any offset of the log. Durations are event 
     inactive --breach--> pending --held `for`--> firing --ok--> recovering --held--> resolved
                  '-------- for = 0 --------------^  ^-- breach --'
 
+A record that names only some of its series (`dropped_series`) changes nothing for the others.
 A record that is not final can fire and escalate, nothing else; a series ignores inputs that are not
 after its own last transition, so early records need no undoing when the final ones follow.
 Not here: Kafka (machine_loop.py), what a transition looks like (transition.py).
@@ -205,6 +206,8 @@ def _missing(
         return _close(last, record, policy, src, reason="rule_changed")
     if periods and last.labels.get("period") not in periods:
         return _close(last, record, policy, src, reason="period_rolled")
+    if record.dropped_series:
+        return None  # it may just not be named
     cause = Cause(record, policy, src, None)
     if policy.no_data == "ok":
         return _well(last, cause)
