@@ -8,8 +8,10 @@ import pytest
 
 from streamgauge.alerting import check
 from streamgauge.alerting.rules.durations import format_duration, parse_duration
+from streamgauge.alerting.rules.kept import kept_ms
 from streamgauge.alerting.rules.loader import load, version_of
 from streamgauge.contracts.errors import Misconfigured
+from streamgauge.storage.retention import Retention
 
 GOOD = {
     "name": "A", "kind": "ratio", "bad": "errors", "window": "5m", "value": "0.5",
@@ -173,3 +175,32 @@ def test_version_follows_the_meaning_and_not_the_layout(tmp_path: Path) -> None:
 def test_durations_read_back_as_written() -> None:
     for text in ("10s", "5m", "2h", "14d", "90s"):
         assert format_duration(parse_duration(text)) == text
+
+
+def test_rule_that_looks_further_back_than_its_cells_are_kept_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = write(
+        tmp_path,
+        name="C",
+        kind="budget",
+        amount_usd="5",
+        period="month",
+        tz="Europe/Berlin",
+        every="60s",
+    )
+    assert check(budget) == []
+    monkeypatch.setenv("STREAMGAUGE_KEEP_WINDOWS_60S_DAYS", "14")
+    (problem,) = check(budget)
+    assert problem.line == 5
+    assert "are kept 14d (STREAMGAUGE_KEEP_WINDOWS_60S_DAYS)" in problem.message
+    monkeypatch.setenv("STREAMGAUGE_KEEP_WINDOWS_60S_DAYS", "32")
+    assert check(budget) == []
+
+
+def test_retention_that_rules_believe_is_that_of_the_store() -> None:
+    kept = Retention.from_env({})
+    assert kept_ms({}) == {s * 1000: kept.days[f"windows_{s}s"] * 86_400_000 for s in (10, 60)}
+    env = {"STREAMGAUGE_KEEP_WINDOWS_10S_DAYS": "3", "STREAMGAUGE_KEEP_WINDOWS_60S_DAYS": "400"}
+    kept = Retention.from_env(env)
+    assert kept_ms(env) == {s * 1000: kept.days[f"windows_{s}s"] * 86_400_000 for s in (10, 60)}

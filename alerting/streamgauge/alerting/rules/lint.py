@@ -8,17 +8,16 @@ not found out during an incident. Pure.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 from streamgauge.alerting.rules.durations import format_duration, parse_duration
+from streamgauge.alerting.rules.kept import variable
 from streamgauge.alerting.rules.metrics import DIMENSIONS, METRICS
 from streamgauge.alerting.rules.model import Budget, Change, Novelty, Ratio, Rule, Threshold
-from streamgauge.alerting.rules.resolution import horizon_ms, resolution_ms
+from streamgauge.alerting.rules.resolution import FINE_MS, horizon_ms, resolution_ms
 
-KEPT_MS = {10_000: 7 * 86_400_000, 60_000: 90 * 86_400_000}
-"""How long the store keeps cells of a resolution."""
 RESERVED = ("alertname", "severity", "rule", "test", "period")
 TEMPLATE_NAMES = ("rule", "value", "threshold", "severity", "unit")
 
@@ -45,12 +44,12 @@ def fires_early(rule: Rule) -> bool:
     return rule.early
 
 
-def lint(rule: Rule) -> list[Complaint]:
-    """All complaints about one rule, in a stable order."""
-    return [*_times(rule), *_levels(rule), *_recover(rule), *_kind(rule), *_texts(rule)]
+def lint(rule: Rule, kept_ms: Mapping[int, int]) -> list[Complaint]:
+    """All complaints about one rule, in a stable order. kept_ms: kept.py."""
+    return [*_times(rule, kept_ms), *_levels(rule), *_recover(rule), *_kind(rule), *_texts(rule)]
 
 
-def _times(rule: Rule) -> Iterator[Complaint]:
+def _times(rule: Rule, kept_ms: Mapping[int, int]) -> Iterator[Complaint]:
     if not 10_000 <= rule.every <= 3_600_000:
         yield Complaint("every", f"{format_duration(rule.every)} is outside 10s..1h")
     for name in ("every", "window", "baseline"):
@@ -60,11 +59,12 @@ def _times(rule: Rule) -> Iterator[Complaint]:
         if name != "every" and hasattr(rule, name) and ms < 10_000:
             yield Complaint(name, "must be at least 10s")
     step = resolution_ms(rule)
-    if horizon_ms(rule) > KEPT_MS[step]:
+    if horizon_ms(rule) > kept_ms[step]:
         yield Complaint(
-            "baseline" if hasattr(rule, "baseline") else "window",
+            next(name for name in ("baseline", "window", "period") if hasattr(rule, name)),
             f"looks back {format_duration(horizon_ms(rule))}, but cells of {format_duration(step)} "
-            f"are kept {format_duration(KEPT_MS[step])}; use multiples of 1m to look further",
+            f"are kept {format_duration(kept_ms[step])} ({variable(step)})"
+            + ("; use multiples of 1m to look further" if step == FINE_MS else ""),
         )
     window, baseline = getattr(rule, "window", 0), getattr(rule, "baseline", 0)
     if baseline and window and baseline < window:

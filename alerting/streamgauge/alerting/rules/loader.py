@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from streamgauge.alerting.rules.kept import kept_ms
 from streamgauge.alerting.rules.lint import lint
 from streamgauge.alerting.rules.model import (
     KINDS,
@@ -95,11 +96,15 @@ def load(path: str | Path = DEFAULT_PACK) -> RuleSet:
 
 
 def read(path: str | Path) -> tuple[RuleSet, list[Problem]]:
-    """What could be read, and everything wrong with it."""
+    """What could be read, and everything wrong with it.
+
+    How far a rule may look back depends on the retention that the environment sets (kept.py).
+    """
     path = Path(path)
     files = files_of(path)
     if not files:
         return RuleSet({}, {}), [Problem(str(path), 1, "", "no .yml file in this folder")]
+    kept = kept_ms()
     rules: dict[str, Rule] = {}
     seen: dict[str, str] = {}
     problems: list[Problem] = []
@@ -111,7 +116,7 @@ def read(path: str | Path) -> tuple[RuleSet, list[Problem]]:
             continue
         problems += bad
         for item in items:
-            rule, bad = _rule(item)
+            rule, bad = _rule(item, kept)
             problems += bad
             name = str(item.value.get("name", ""))
             if name and name in seen:
@@ -286,7 +291,7 @@ def _twice(node: yaml.Node) -> list[tuple[int, str]]:
     return found
 
 
-def _rule(item: _Item) -> tuple[Rule | None, list[Problem]]:
+def _rule(item: _Item, kept: Mapping[int, int]) -> tuple[Rule | None, list[Problem]]:
     kind = item.value.get("kind")
     if not isinstance(kind, str) or kind not in _BY_KIND:
         told = "is missing" if kind is None else f'"{_short(kind)}" is unknown'
@@ -295,7 +300,7 @@ def _rule(item: _Item) -> tuple[Rule | None, list[Problem]]:
         rule: Rule = _BY_KIND[kind].validate_python(item.value)
     except ValidationError as e:
         return None, [_told(item, dict(error), kind) for error in e.errors(include_url=False)]
-    return rule, [item.problem(c.field, c.message) for c in lint(rule)]
+    return rule, [item.problem(c.field, c.message) for c in lint(rule, kept)]
 
 
 def _told(item: _Item, error: dict[str, Any], kind: str) -> Problem:

@@ -111,8 +111,7 @@ class Closer:
     def _judge(self, window_s: int, start_s: int, end_s: int) -> list[Verdict]:
         """Verdicts of the windows in [start_s, end_s), one after another."""
         horizon_s = self.settings.horizon_ms(window_s) // 1000
-        # A reference window may itself begin a horizon earlier, when thin windows were carried.
-        oldest_s = max(0, start_s - 2 * horizon_s)
+        oldest_s = max(0, start_s - self.settings.reads_back_ms(window_s) // 1000)
         stored = self.store.histograms(window_s, from_s=oldest_s, to_s=end_s)
         past: dict[StreamKey, list[Past]] = defaultdict(list)
         past.update(self.store.past(window_s, from_s=start_s - horizon_s, to_s=start_s))

@@ -17,12 +17,13 @@ from collections.abc import Mapping
 
 from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.environment import clock_mode
-from streamgauge.contracts.errors import StreamgaugeError
+from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
+from streamgauge.storage.retention import Retention
 from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
 from streamgauge.stream_processors.drift.closer import Closer
 from streamgauge.stream_processors.drift.processor import DriftProcessor
-from streamgauge.stream_processors.drift.settings import DriftSettings
+from streamgauge.stream_processors.drift.settings import DAY_MS, DriftSettings
 from streamgauge.stream_processors.drift.source_clock import TickClock
 from streamgauge.stream_processors.drift.store import DriftStore
 from streamgauge.stream_processors.logs import set_up_logging
@@ -47,6 +48,7 @@ def run() -> None:
 def _run(env: Mapping[str, str]) -> int:
     settings = WorkerSettings.from_env(env)
     drift = DriftSettings.from_env(env)
+    require_kept(drift, Retention.from_env(env))
     closing = _Closing(settings, drift, live=clock_mode(env) == "live")
     closing.start()
     try:
@@ -56,6 +58,17 @@ def _run(env: Mapping[str, str]) -> int:
         return run_worker(spec, settings)
     finally:
         closing.end()
+
+
+def require_kept(drift: DriftSettings, retention: Retention) -> None:
+    """Misconfigured if histograms are gone before they are compared: drift would not be seen."""
+    needed = max(-(-drift.reads_back_ms(w) // DAY_MS) for w in drift.windows_s)
+    kept = retention.days["histograms"]
+    if kept < needed:
+        raise Misconfigured(
+            f"STREAMGAUGE_KEEP_HISTOGRAMS_DAYS is {kept}, drift looks back {needed} days",
+            hint="keep them longer, or compare shorter windows: STREAMGAUGE_DRIFT_WINDOWS_S=300",
+        )
 
 
 class _Closing:

@@ -61,6 +61,11 @@ class DriftSettings:
         seasonal = self.seasonal_days * DAY_MS if window_s >= self.seasonal_from_s else 0
         return max(self.previous_s * 1000, seasonal)
 
+    def reads_back_ms(self, window_s: int) -> int:
+        """How far back histograms are read: a reference window that was carried over thin ones may
+        itself begin a horizon before the first reference."""
+        return 2 * self.horizon_ms(window_s)
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> DriftSettings:
         """The settings in the environment; Misconfigured names the variable that is wrong."""
