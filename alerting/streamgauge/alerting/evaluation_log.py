@@ -43,6 +43,9 @@ class Policy(Record):
     )
     labels: dict[Label, Label] = Field(default_factory=dict, description="Further labels.")
     annotations: dict[Label, str] = Field(default_factory=dict, description="Templates.")
+    facts: dict[Label, str] = Field(
+        default_factory=dict, description="What annotations may name beside labels and value."
+    )
     query: str | None = Field(None, description="SQL template; query.py fills it.")
     runbook_url: str | None = Field(None, description="What to do.")
 

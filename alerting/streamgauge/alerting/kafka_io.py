@@ -1,7 +1,8 @@
 """What the engine's loops share on Kafka: clients, topic identity, reading a topic back.
 
 The only module of the engine that builds Kafka clients. Errors become the tree's: Unreachable for
-a broker that does not answer, Misconfigured for topics that are not there, Fenced for a successor.
+a broker that does not answer, Misconfigured for topics that are not there and what the broker does
+not allow, Fenced for a successor.
 """
 
 from __future__ import annotations
@@ -34,9 +35,14 @@ SESSION_TIMEOUT_MS = 10_000
 _FENCED = frozenset(
     {
         KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.FENCED_INSTANCE_ID, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.FENCED_INSTANCE_ID,
     }
 )  # fmt: skip
+_FORBIDDEN = {
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write and Describe on its transactional ids",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "Read, Write and Describe on its topics",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "Read on its consumer groups",
+}
 
 
 class Fenced(StreamgaugeError):
@@ -94,10 +100,15 @@ def _log() -> Any:
 
 
 def translated(error: KafkaException, what: str) -> Exception:
-    """The tree's error for a Kafka error: Fenced, Restart (abort and read back) or Unreachable."""
+    """The error of the tree, or Restart (abort and read back), for one of Kafka."""
     cause: KafkaError = error.args[0]
     if cause.code() in _FENCED:
         return Fenced(f"{what}: another alert engine of this name has taken over")
+    if cause.code() in _FORBIDDEN:
+        return Misconfigured(
+            f"{what}: Kafka does not allow it: {cause.str()}",
+            hint=f"the engine's user needs {_FORBIDDEN[cause.code()]}",
+        )
     if cause.txn_requires_abort() or cause.fatal():
         return Restart(f"{what}: {cause.str()}")
     return Unreachable(f"{what}: {cause.str()}")

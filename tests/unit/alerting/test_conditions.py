@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from streamgauge.alerting.evaluation_log import LoggedSeries
 from streamgauge.alerting.rules.model import Rule
+from streamgauge.alerting.states.machine import RuleState, step
 from streamgauge.contracts import histogram
 from tests.support.alerting import Cells, judge_at
 
@@ -274,3 +275,15 @@ def test_series_that_are_not_well_stay_before_those_that_are() -> None:
         cells.add(T - MIN, {"app": app}, {"n": n})
     made = rule(kind="threshold", metric="requests", window="5m", value=10, recover=5, max_series=1)
     assert [s.labels["app"] for s in series(made, cells)] == ["c"]
+
+
+@pytest.mark.parametrize(("period", "said"), [("rolling:24h", "24h"), ("month", "2023-11")])
+def test_text_of_a_budget_may_name_its_amount_and_period(period: str, said: str) -> None:
+    cells = Cells()
+    cells.add(T - MIN, {"app": "a"}, {"n": 1, "cost_nano_usd": 99 * 10**9})
+    made = rule(
+        kind="budget", amount_usd="49.50", period=period, tz="UTC", severity=None, every="60s",
+        annotations={"summary": "{app}: {value} of {amount_usd} USD in {period}"},
+    )  # fmt: skip
+    (alert,) = step(RuleState(), judge_at(made, cells, T))[1]
+    assert alert.annotations["summary"] == f"a: 200 % of 49.50 USD in {said}"

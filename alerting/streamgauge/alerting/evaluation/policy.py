@@ -19,6 +19,14 @@ def unit_of(rule: Rule) -> str:
     return {"ratio": "ratio", "change": "times", "budget": "share"}.get(rule.kind, "requests")
 
 
+def _facts(rule: Rule) -> dict[str, str]:
+    """What the texts of a rule may name that no label says."""
+    if not isinstance(rule, Budget):
+        return {}
+    # A calendar period is a label; a rolling one has no name but its length.
+    return {"amount_usd": f"{rule.amount_usd:f}", "period": rule.period.removeprefix("rolling:")}
+
+
 def policy_of(rule: Rule, *, runbook_base: str = RUNBOOK_BASE, live: bool = False) -> Policy:
     """Everything of the rule that the state machine needs. live: clock mode."""
     if isinstance(rule, Absence | Novelty):
@@ -52,6 +60,7 @@ def policy_of(rule: Rule, *, runbook_base: str = RUNBOOK_BASE, live: bool = Fals
         dimensions=dimensions,
         labels=rule.labels,
         annotations=annotations,
+        facts=_facts(rule),
         query=template(rule, live=live),
         runbook_url=runbook or None,
     )

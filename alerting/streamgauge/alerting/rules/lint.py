@@ -15,7 +15,15 @@ from itertools import pairwise
 from streamgauge.alerting.rules.durations import format_duration, parse_duration
 from streamgauge.alerting.rules.kept import variable
 from streamgauge.alerting.rules.metrics import DIMENSIONS, METRICS
-from streamgauge.alerting.rules.model import Budget, Change, Novelty, Ratio, Rule, Threshold
+from streamgauge.alerting.rules.model import (
+    Absence,
+    Budget,
+    Change,
+    Novelty,
+    Ratio,
+    Rule,
+    Threshold,
+)
 from streamgauge.alerting.rules.resolution import FINE_MS, horizon_ms, resolution_ms
 
 RESERVED = ("alertname", "severity", "rule", "test", "period")
@@ -129,6 +137,8 @@ def _kind(rule: Rule) -> Iterator[Complaint]:
         yield Complaint(
             "dimension", f'"{rule.dimension}" is in group_by: each value would be its own series'
         )
+    if isinstance(rule, Absence) and not METRICS[rule.metric].monotone:
+        yield Complaint("metric", f'"{rule.metric}" is no count: nothing can be missing from it')
     if isinstance(rule, Ratio):
         for severity, value in rule.ladder():
             if rule.op in (">=", ">") and (value > 1 or (value == 1 and rule.op == ">")):
@@ -179,11 +189,15 @@ def _texts(rule: Rule) -> Iterator[Complaint]:
         known |= {"period", "amount_usd"}
     for name, text in rule.annotations.items():
         try:
-            used = [f for _, f, _, _ in string.Formatter().parse(text) if f is not None]
+            parsed = [p[1:] for p in string.Formatter().parse(text) if p[1] is not None]
         except ValueError as e:
             yield Complaint("annotations", f'"{name}": {e}')
             continue
-        for word in used:
+        for word, form, conversion in parsed:
+            if form or conversion:
+                yield Complaint(
+                    "annotations", f'"{name}": {{{word}}} is text already: write it without a form'
+                )
             if word not in known:
                 yield Complaint(
                     "annotations",

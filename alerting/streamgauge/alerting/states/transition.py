@@ -188,6 +188,7 @@ def _texts(
     if not policy.annotations and last is not None:
         return dict(last.annotations)
     names = {
+        **policy.facts,
         **labels,
         "rule": labels.get("alertname", ""),
         "value": format_value(value, policy.unit),
