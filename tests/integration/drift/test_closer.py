@@ -31,6 +31,7 @@ from streamgauge.stream_processors.drift.source_clock import TickClock
 from streamgauge.stream_processors.drift.status import read_status
 from streamgauge.stream_processors.drift.store import DriftStore
 from tests.support.kafka import TestKafka, create_topics
+from tests.support.waiting import until
 
 T = 1_699_999_200_000  # a whole hour
 MIN5 = 300_000
@@ -224,7 +225,17 @@ def test_a_deleted_topic_does_not_end_the_closer(
 ) -> None:
     clock, stop = make_clock(), threading.Event()
     admin = AdminClient({"bootstrap.servers": settings.bootstrap})
-    admin.delete_topics([settings.topic(EVENTS)])[settings.topic(EVENTS)].result()
+    name = settings.topic(EVENTS)
+    admin.delete_topics([name])[name].result()
+
+    def gone() -> bool:
+        try:
+            Sources(settings).describe([name])
+        except Misconfigured:
+            return True
+        return False
+
+    until(gone, "the end of the topic")
 
     class Watched:
         """The same clock; `stop` after it has said that there is no topic."""
