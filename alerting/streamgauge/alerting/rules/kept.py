@@ -17,16 +17,15 @@ DAY_MS = 86_400_000
 MAX_DAYS = 36_500
 DAYS = {FINE_MS: 7, COARSE_MS: 90}
 """Days by resolution, unless the environment says otherwise."""
-
-
-def variable(resolution_ms: int) -> str:
-    """The setting for cells of a resolution."""
-    return f"STREAMGAUGE_KEEP_WINDOWS_{resolution_ms // 1000}S_DAYS"
+VARIABLES = {
+    FINE_MS: "STREAMGAUGE_KEEP_WINDOWS_10S_DAYS",
+    COARSE_MS: "STREAMGAUGE_KEEP_WINDOWS_60S_DAYS",
+}
 
 
 def kept_ms(env: Mapping[str, str] = os.environ) -> dict[int, int]:
     """Ms that cells are kept, by resolution in ms; Misconfigured names the variable."""
     return {
-        step: number(env, variable(step), days, 1, MAX_DAYS, int) * DAY_MS
+        step: number(env, VARIABLES[step], days, 1, MAX_DAYS, int) * DAY_MS
         for step, days in DAYS.items()
     }

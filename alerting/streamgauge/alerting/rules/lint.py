@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from streamgauge.alerting.rules.durations import format_duration, parse_duration
-from streamgauge.alerting.rules.kept import variable
+from streamgauge.alerting.rules.kept import VARIABLES
 from streamgauge.alerting.rules.metrics import DIMENSIONS, METRICS
 from streamgauge.alerting.rules.model import (
     Absence,
@@ -71,7 +71,7 @@ def _times(rule: Rule, kept_ms: Mapping[int, int]) -> Iterator[Complaint]:
         yield Complaint(
             next(name for name in ("baseline", "window", "period") if hasattr(rule, name)),
             f"looks back {format_duration(horizon_ms(rule))}, but cells of {format_duration(step)} "
-            f"are kept {format_duration(kept_ms[step])} ({variable(step)})"
+            f"are kept {format_duration(kept_ms[step])} ({VARIABLES[step]})"
             + ("; use multiples of 1m to look further" if step == FINE_MS else ""),
         )
     window, baseline = getattr(rule, "window", 0), getattr(rule, "baseline", 0)
