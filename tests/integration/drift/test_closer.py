@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from streamgauge.contracts.clock import ManualClock, SystemClock
-from streamgauge.contracts.errors import Misconfigured
+from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.records import to_json_bytes
 from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
@@ -173,13 +173,25 @@ def settings(kafka: TestKafka, topic_prefix: str) -> KafkaSettings:
     return create_topics(kafka.bootstrap, topic_prefix, partitions=2)
 
 
+def is_reachable(clock: TickClock) -> bool:
+    try:
+        clock.read_ms()
+    except Unreachable:
+        return False
+    return True
+
+
 @pytest.fixture
 def make_clock(settings: KafkaSettings) -> Iterator[Callable[..., TickClock]]:
     made = []
 
-    def make(*, live: bool = False) -> TickClock:
-        clock = TickClock(settings, instance="me", clock=ManualClock(), lateness_ms=5000, live=live)
+    def make(*, asked: bool = True) -> TickClock:
+        clock = TickClock(
+            settings, instance="me", clock=ManualClock(), lateness_ms=5000, live=False
+        )
         made.append(clock)
+        if asked:
+            until(lambda: is_reachable(clock), "leaders of topics just made")
         return clock
 
     yield make
@@ -196,7 +208,6 @@ def test_the_clock_waits_for_every_partition(
     settings: KafkaSettings, make_clock: Callable[..., TickClock]
 ) -> None:
     feed, clock = Ticking(settings), make_clock()
-    assert clock.read_ms() is None
     feed.tick(Writer.DRIFT, instance="me")
     feed.tick(Writer.DRIFT, 0, stored=4, watermark=7_000)
     feed.tick(Writer.METRICS, 1, stored=4, watermark=1_000)
@@ -223,7 +234,7 @@ def test_ticks_from_before_this_process_resumed_close_nothing(
 def test_a_deleted_topic_does_not_end_the_closer(
     settings: KafkaSettings, make_clock: Callable[..., TickClock]
 ) -> None:
-    clock, stop = make_clock(), threading.Event()
+    clock, stop = make_clock(asked=False), threading.Event()
     admin = AdminClient({"bootstrap.servers": settings.bootstrap})
     name = settings.topic(EVENTS)
     admin.delete_topics([name])[name].result()
