@@ -50,6 +50,7 @@ def insert_settings(token: str, max_seconds: int) -> dict[str, Any]:
     """Settings that make one INSERT one block, one part, on any server's defaults."""
     return {
         "async_insert": 0,
+        "optimize_on_insert": 0,  # the rows of a block have been added up already
         "max_insert_threads": 1,
         "max_insert_block_size": 10_000_000,
         "min_insert_block_size_rows": 10_000_000,

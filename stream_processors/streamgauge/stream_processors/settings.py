@@ -4,8 +4,7 @@ STREAMGAUGE_BOOTSTRAP, STREAMGAUGE_TOPIC_PREFIX, STREAMGAUGE_KAFKA_*     contrac
 STREAMGAUGE_STORE_URL, _USER, _PASSWORD[_FILE], _DATABASE               storage.settings
 STREAMGAUGE_LATENESS_S     how late an event may come and still be in time (5; replays 30)
 STREAMGAUGE_FLUSH_S        longest time between flushes (0.5)
-STREAMGAUGE_FLUSH_EVENTS   events after which a flush does not wait for it (16384; at most
-                           50,000, so that their scores still fit into one block)
+STREAMGAUGE_FLUSH_EVENTS   events after which a flush does not wait for it (16384)
 STREAMGAUGE_SESSION_S      Kafka session time-out (10)
 STREAMGAUGE_STATIC_ID      static group membership under this name (none)
 STREAMGAUGE_INSTANCE       name of this process in ticks and the store (host-pid)
@@ -24,6 +23,9 @@ from dataclasses import dataclass
 from streamgauge.contracts.environment import lateness_s, number
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.storage.settings import StoreSettings
+
+MOST_EVENTS = 50_000
+"""Events of one flush at most: their scores, some 20 rows each, still fit into one block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class WorkerSettings:
             store=StoreSettings.from_env(env),
             lateness_s=lateness_s(env),
             flush_s=number(env, "STREAMGAUGE_FLUSH_S", 0.5, 0.05, 10, float),
-            flush_events=number(env, "STREAMGAUGE_FLUSH_EVENTS", 16_384, 100, 50_000, int),
+            flush_events=number(env, "STREAMGAUGE_FLUSH_EVENTS", 16_384, 100, MOST_EVENTS, int),
             session_s=number(env, "STREAMGAUGE_SESSION_S", 10.0, 6, 300, float),
             static_id=env.get("STREAMGAUGE_STATIC_ID", ""),
             instance=re.sub(r"[^A-Za-z0-9_.-]", "-", instance)[:100],

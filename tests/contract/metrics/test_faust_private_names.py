@@ -9,6 +9,7 @@ import inspect
 
 import aiokafka
 import faust
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import (
     Assignment,
@@ -16,12 +17,17 @@ from aiokafka.consumer.subscription_state import (
     SubscriptionState,
     TopicPartitionState,
 )
+from aiokafka.record.default_records import DefaultRecord
 from aiokafka.structs import TopicPartition
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from streamgauge.stream_processors.core.chunk_transport import ChunkConsumer, ChunkConsumerThread
+from streamgauge.stream_processors.core.chunk_transport import (
+    BareRecords,
+    ChunkConsumer,
+    ChunkConsumerThread,
+)
 
 
 def parameters(function: object) -> list[str]:
@@ -90,3 +96,15 @@ def test_a_message_is_acknowledged_once_its_last_reader_is_done() -> None:
     source = inspect.getsource(ConsumerMessage.on_final_ack)
     assert "consumer.ack(self)" in source
     assert "_create_directories" in inspect.getsource(faust.App)
+
+
+def test_fetched_records_are_unpacked_by_a_class_that_can_be_replaced() -> None:
+    assert "PartitionRecords(" in inspect.getsource(fetcher.Fetcher)
+    assert "self._consumer_record(tp, record)" in inspect.getsource(
+        fetcher.PartitionRecords._unpack_records
+    )
+    assert parameters(fetcher.PartitionRecords._consumer_record) == parameters(
+        BareRecords._consumer_record
+    )
+    for name in ("offset", "value", "timestamp"):
+        assert hasattr(DefaultRecord, name)

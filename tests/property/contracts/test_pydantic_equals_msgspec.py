@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.events import parse_event
 from streamgauge.stream_processors.reading.decode import (
+    MAX_EXTRA_KEYS,
     Refusal,
-    decode_event,
+    RunDecoder,
     decode_values,
     kind_of,
 )
@@ -22,6 +24,11 @@ from tests.support.events import EXTRA_MEMBERS, RAW_HOSTILE, hostile_raw, raw_ev
 PLAIN = (
     b'{"v":1,"id":"a","type":"llm.feedback","ts":1760000000000,"app":"x","name":"n",'
     b'"annotator":"human","target_id":"r","value":1}'
+)
+
+REQUEST = (
+    b'{"v":1,"id":"a","type":"llm.request","ts":1760000000000,"app":"x","op":"chat",'
+    b'"provider":"p","model":"m","status":"ok","duration_ms":1,"content":"none"}'
 )
 
 
@@ -46,6 +53,11 @@ def by_reference(raw: bytes) -> Any:
         return plain(parse_event(raw))
     except BadInput as e:
         return f"refused: {e.reason}"
+
+
+def decode_event(raw: bytes) -> msgspec.Struct | Refusal:
+    (decoded,) = decode_values([raw])
+    return decoded
 
 
 def outcome(decoded: msgspec.Struct | Refusal) -> Any:
@@ -88,3 +100,43 @@ def test_each_hostile_member_has_the_same_outcome(member: bytes) -> None:
 def test_a_neighbour_in_the_same_run_changes_nothing(first: bytes, second: bytes) -> None:
     alone = [by_reference(first), by_reference(PLAIN), by_reference(second)]
     assert [outcome(d) for d in decode_values([first, PLAIN, second])] == alone
+
+
+def said(found: Any) -> Any:
+    """Without the fields that say nothing: a slim Struct lacks some of those."""
+    if not isinstance(found, dict) or found["type"] != ("str", "llm.request"):
+        return found
+    return {
+        name: value
+        for name, value in found.items()
+        if value != ("NoneType", None) and not name.startswith("extra_")
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(raw_events() | hostile_raw(), min_size=1, max_size=8), max_size=4))
+def test_a_decoder_that_learns_says_what_the_reference_says(runs: list[list[bytes]]) -> None:
+    decoder = RunDecoder()
+    for run in runs:
+        expected = [said(by_reference(raw)) for raw in run]
+        assert [said(outcome(d)) for d in decoder.decode(run)] == expected
+        assert [said(outcome(d)) for d in decoder.decode(run)] == expected
+
+
+def test_a_decoder_that_learns_makes_slim_structs_also_of_events_with_keys_of_their_own() -> None:
+    event = REQUEST[:-1] + b',"input_tokens":5,"ttft_ms":null,"mine":{"a":[1]}}'
+    decoder = RunDecoder()
+    decoder.decode([event])
+    found: Any
+    (found,) = decoder.decode([event])
+    assert len(found.__struct_fields__) < 25
+    assert found.input_tokens == 5
+
+
+def test_keys_that_never_end_do_not_fill_the_memory() -> None:
+    decoder = RunDecoder()
+    for i in range(200):
+        found: Any
+        (found,) = decoder.decode([REQUEST[:-1] + b',"mine_%d":1}' % i])
+        assert found.app == "x"
+    assert len(decoder._extra) == MAX_EXTRA_KEYS

@@ -6,10 +6,13 @@ import itertools
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
+import numpy as np
 import pytest
 from genai_prices import Usage, calc_price
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from streamgauge.stream_processors.metrics.pricing import PriceBook, Tokens
+from streamgauge.stream_processors.metrics.pricing import PriceBook, Rates, Tokens, consistent
 
 BOOK = PriceBook()
 TS_MS = 1_795_000_000_000
@@ -142,3 +145,30 @@ def test_a_hundred_thousand_model_names_do_not_grow_the_book() -> None:
 
 def test_the_version_names_the_list_and_its_release() -> None:
     assert BOOK.version.startswith("genai-prices-")
+
+
+counts = st.integers(0, 5_000) | st.integers(0, 2**31 - 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(MODELS),
+    st.lists(st.tuples(*[counts] * len(Tokens._fields)), min_size=1, max_size=8),
+)
+def test_many_calls_at_once_cost_what_each_costs_alone(
+    model: tuple[str, str], calls: list[tuple[int, ...]]
+) -> None:
+    price = BOOK.price(*model, tier=None, speed=None, ts_ms=TS_MS)
+    assert price is not None
+    together = price.costs_nano_usd(consistent(np.array(calls, dtype=np.int64)))
+    assert together.tolist() == [price.cost_nano_usd(Tokens(*call)) for call in calls]
+
+
+@given(st.integers(0, 10**24), st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=4))
+def test_rates_without_a_common_divisor_are_exact_too(rate: int, inputs: list[int]) -> None:
+    rates = Rates(1, Tokens(input=rate))
+    calls = np.zeros((len(inputs), len(Tokens._fields)), dtype=np.int64)
+    calls[:, 0] = inputs
+    if rate * max(inputs) < 2**62 * 10**15:
+        expected = [rates.cost_nano_usd(Tokens(input=n)) for n in inputs]
+        assert rates.costs_nano_usd(calls).tolist() == expected

@@ -46,7 +46,7 @@ from streamgauge.stream_processors.core.positions import Positions
 from streamgauge.stream_processors.core.runs import chunks_of
 from streamgauge.stream_processors.core.ticker import Ticker
 from streamgauge.stream_processors.core.watermark import Watermarks
-from streamgauge.stream_processors.settings import WorkerSettings
+from streamgauge.stream_processors.settings import MOST_EVENTS, WorkerSettings
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,8 @@ class ChunkWorker:
         self._positions = Positions((), {}, ())
         self._watermarks = Watermarks({}, {}, 0)
         self._pending = 0
+        # While a flush is under way the next one grows: fewer, larger blocks cost the store less.
+        self._most = min(MOST_EVENTS, 3 * settings.flush_events)
         self._acks = Acks()
         self._stop = asyncio.Event()
         self._room = asyncio.Event()
@@ -267,7 +269,7 @@ class ChunkWorker:
         run.release()
         if self._pending >= self.settings.flush_events:
             self._due.set()
-        while self._pending >= self.settings.flush_events and run.epoch == self.epoch:
+        while self._pending >= self._most and run.epoch == self.epoch:
             self._room.clear()  # the flush is behind: Faust's buffer fills, the partition pauses
             await self._room.wait()
 

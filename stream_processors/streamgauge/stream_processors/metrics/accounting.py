@@ -20,9 +20,10 @@ import numpy as np
 import pyarrow as pa
 
 from streamgauge.storage.tables import TABLES
-from streamgauge.stream_processors.metrics.cells import combine, conform
-from streamgauge.stream_processors.metrics.columns import Columns
-from streamgauge.stream_processors.metrics.rows import to_column
+from streamgauge.stream_processors.core.chunks import Chunk
+from streamgauge.stream_processors.metrics.cells import combine
+from streamgauge.stream_processors.metrics.columns import Columns, Ints, conform, to_column
+from streamgauge.stream_processors.reading.labels import Coded
 
 OUTCOMES = ("stored", "unknown_type", "duplicate", "dead", "control", "lost")
 DAY_S = 86_400
@@ -58,6 +59,23 @@ class IngestLog:
     def entry(self, src: str, partition: int, outcome: str) -> OutcomeCount:
         """The count to add to."""
         return self.counts.setdefault((src, partition, outcome), OutcomeCount())
+
+    def close(self, chunk: Chunk, max_ts: int | None) -> None:
+        """The messages of a chunk are counted: add the offsets without one, and how far it came."""
+        begin = chunk.base + chunk.lost
+        skipped = chunk.next - begin - len(chunk)
+        if chunk.lost:
+            self.entry(chunk.src, chunk.partition, "lost").add(chunk.lost, 0, chunk.base, begin - 1)
+        if skipped > 0:
+            self.entry(chunk.src, chunk.partition, "control").add(skipped, 0, begin, chunk.next - 1)
+        last_append = max(chunk.append_ms, default=0)
+        for outcome in OUTCOMES:
+            entry = self.counts.get((chunk.src, chunk.partition, outcome))
+            if entry is not None:
+                entry.end = max(entry.end, chunk.end or 0)
+                entry.last_append = max(entry.last_append, last_append)
+                if outcome == "stored":
+                    entry.max_ts = max(entry.max_ts, max_ts or 0)
 
     def rows(self, now_ms: int) -> pa.Table:
         """Rows of `ingest_log`."""
@@ -96,14 +114,14 @@ class ProducerCount:
     last_ts: int = 0
     stats: Any = None  # the latest client.stats event
 
-    def stored(self, event: Any) -> None:
-        """An event of it that was stored."""
-        self.n += 1
-        self._number(event.seq)
-        self.first_ts = event.ts if self.first_ts is None else min(self.first_ts, event.ts)
-        self.last_ts = max(self.last_ts, event.ts)
-        self.tenant, self.app = event.tenant, event.app
-        self.sdk, self.host = event.sdk or self.sdk, event.host or self.host
+    def stored(self, n: int, first_ts: int, last_ts: int, lowest: int | None, highest: int) -> None:
+        """Events of it that were stored, their times in ms and their range of seq."""
+        self.n += n
+        self.first_ts = first_ts if self.first_ts is None else min(self.first_ts, first_ts)
+        self.last_ts = max(self.last_ts, last_ts)
+        if lowest is not None:
+            self._number(lowest)
+            self._number(highest)
 
     def refused(self, seq: int | None) -> None:
         """A message of it that became a dead letter: its number did not go missing."""
@@ -122,6 +140,49 @@ class ProducerCount:
 
 
 Producers = dict[str, ProducerCount]
+
+
+def count_stored(producers: Producers, c: Columns) -> None:
+    """Add events that are stored to the counts of the client instances that sent them."""
+    coded, ts = c.coded("producer_id"), c.ts
+    order = np.argsort(coded.codes, kind="stable")
+    starts = np.flatnonzero(np.diff(coded.codes[order], prepend=-1))
+    if not len(starts):
+        return
+    numbered, seq = c.known("seq"), c.ints("seq")
+    n = np.diff(np.append(starts, len(order)))
+    first_ts = np.minimum.reduceat(ts[order], starts)
+    last_ts = np.maximum.reduceat(ts[order], starts)
+    lowest = np.minimum.reduceat(np.where(numbered, seq, _NO_SEQ)[order], starts)
+    highest = np.maximum.reduceat(np.where(numbered, seq, 0)[order], starts)
+    last_row = order[np.append(starts[1:], len(order)) - 1]
+    latest = {name: (c.coded(name), _last_named(c, name, coded)) for name in ("sdk", "host")}
+    tenant, app = c.coded("tenant"), c.coded("app")
+    for i, code in enumerate(coded.codes[order[starts]].tolist()):
+        if not coded.values[code]:
+            continue
+        producer = producers.setdefault(coded.values[code], ProducerCount())
+        low = int(lowest[i])
+        producer.stored(
+            int(n[i]), int(first_ts[i]), int(last_ts[i]),
+            None if low == _NO_SEQ else low, int(highest[i]),
+        )  # fmt: skip
+        producer.tenant = tenant.values[tenant.codes[last_row[i]]]
+        producer.app = app.values[app.codes[last_row[i]]]
+        for name, (texts, row) in latest.items():
+            if row[code] >= 0:
+                setattr(producer, name, texts.values[texts.codes[row[code]]])
+
+
+_NO_SEQ = np.iinfo(np.int64).max
+
+
+def _last_named(c: Columns, name: str, producer: Coded) -> Ints:
+    """By producer code: the last row in which this text is not empty, -1 if there is none."""
+    rows = np.full(len(producer.values), -1, dtype=np.int64)
+    named = np.flatnonzero(~c.is_text(name, ""))
+    rows[producer.codes[named]] = named  # of repeated indices the last one stays
+    return rows
 
 
 def producer_rows(producers: Mapping[str, ProducerCount]) -> pa.Table:
@@ -155,7 +216,7 @@ def spend_rows(c: Columns) -> pa.Table:
     new = np.ones(len(order), dtype=bool)
     new[1:] = (key[1:] != key[:-1]) | (days[1:] != days[:-1])
     starts = np.flatnonzero(new)
-    unpriced = np.asarray(c.values("unpriced"), dtype=np.int64)
+    unpriced = c.ints("unpriced")
     tokens_in, tokens_out = c.ints("input_tokens"), c.ints("output_tokens")
     sums = {
         "n": np.ones(len(c), dtype=np.int64),

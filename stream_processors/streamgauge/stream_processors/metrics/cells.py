@@ -24,7 +24,7 @@ from streamgauge.contracts.histogram import (
     SCHEME,
     ZERO_BUCKET,
 )
-from streamgauge.stream_processors.metrics.columns import Columns, Floats, Ints
+from streamgauge.stream_processors.metrics.columns import Columns, Floats, Ints, conform
 from streamgauge.stream_processors.reading.labels import Coded
 
 RESOLUTIONS_S = (10, 60, 3600)
@@ -94,16 +94,14 @@ def combine(columns: Sequence[Coded]) -> tuple[Ints, Ints]:
 
 
 def _sum_columns(c: Columns) -> tuple[list[str], Ints]:
-    status = c.coded("status")
-    names = {name: i for i, name in enumerate(status.values)}
-    unpriced = np.asarray(c.values("unpriced"), dtype=np.int64)
+    unpriced = c.ints("unpriced")
     known, duration = c.known_floats("duration_ms")
     tokens = {name: c.ints(name) for name in TOKEN_SUMS}
     sums: dict[str, Ints] = {
         "n": np.ones(len(c), dtype=np.int64),
-        "errors": _is(status, names, "error"),
-        "timeouts": _is(status, names, "timeout"),
-        "cancelled": _is(status, names, "cancelled"),
+        "errors": c.is_text("status", "error").astype(np.int64),
+        "timeouts": c.is_text("status", "timeout").astype(np.int64),
+        "cancelled": c.is_text("status", "cancelled").astype(np.int64),
         **tokens,
         "cost_nano_usd": c.ints("cost_nano_usd"),
         "unpriced_n": unpriced,
@@ -114,15 +112,10 @@ def _sum_columns(c: Columns) -> tuple[list[str], Ints]:
         "output_valid_n": c.flags("output_valid", True),
         "output_invalid_n": c.flags("output_valid", False),
         "truncated_n": c.flags("truncated", True),
-        "cache_hits": np.fromiter((v == "hit" for v in c.values("cache_status")), np.int64, len(c)),
+        "cache_hits": c.is_text("cache_status", "hit").astype(np.int64),
         "stalls": c.ints("stalls"),
     }
     return list(sums), np.column_stack(list(sums.values()))
-
-
-def _is(status: Coded, names: Mapping[str, int], word: str) -> Ints:
-    found: Ints = (status.codes == names.get(word, -1)).astype(np.int64)
-    return found
 
 
 def _histogram_values(c: Columns) -> dict[str, tuple[NDArray[np.bool_], Floats]]:
@@ -142,23 +135,37 @@ def _histogram_values(c: Columns) -> dict[str, tuple[NDArray[np.bool_], Floats]]
     }
 
 
-def _group(labels: Ints, t: Ints) -> tuple[Ints, Ints, Ints]:
-    """Rows by (labels, t): (cell per row, order of rows by cell, start of each cell in order)."""
-    order = np.lexsort((t, labels))
-    sorted_labels, sorted_t = labels[order], t[order]
+def _group(major: Ints, minor: Ints) -> tuple[Ints, Ints, Ints]:
+    """Rows by (major, minor): (cell per row, order of rows by cell, start of each cell in order).
+
+    major: codes from 0. One sort of 64-bit keys costs a fifth of a sort by two columns.
+    """
+    low = int(minor.min(initial=0))
+    width = int(minor.max(initial=0)) - low + 1
+    key = major * width + (minor - low)
+    order = np.argsort(key)
+    ordered = key[order]
     new = np.ones(len(order), dtype=bool)
-    new[1:] = (sorted_labels[1:] != sorted_labels[:-1]) | (sorted_t[1:] != sorted_t[:-1])
-    starts = np.flatnonzero(new)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
     cell = np.empty(len(order), dtype=np.int64)
     cell[order] = np.cumsum(new) - 1
-    return cell, order, starts
+    return cell, order, np.flatnonzero(new)
 
 
 def _count(cell: Ints, key: Ints, n: Ints) -> Counts:
     if not len(cell):
         return Counts(cell, key, n)
     _, order, starts = _group(cell, key)
-    return Counts(cell[order][starts], key[order][starts], np.add.reduceat(n[order], starts))
+    first = order[starts]
+    return Counts(cell[first], key[first], np.add.reduceat(n[order], starts))
+
+
+def _count_ones(cell: Ints, key: Ints) -> Counts:
+    """The same where every n is 1: no need to know which row is where."""
+    low = int(key.min(initial=0))
+    width = int(key.max(initial=0)) - low + 1
+    keys, n = np.unique(cell * width + (key - low), return_counts=True)
+    return Counts(keys // width, keys % width + low, n.astype(np.int64))
 
 
 def _coarser(level: Level, resolution_s: int) -> Level:
@@ -177,30 +184,28 @@ def build_cells(
     c: Columns,
     labels: Mapping[str, Coded],
     maps: Mapping[str, Coded],
-    append_ms: Ints,
     schema: pa.Schema,
 ) -> pa.Table:
     """The cells of these requests at every resolution, with the columns of `schema`.
 
     labels: LABELS, capped. maps: MAPS by map column, capped; an empty value is not counted.
-    append_ms: when Kafka took each event; late ones go to cells of their own (bounds.LATE_MS).
+    Events that Kafka took late go to cells of their own (bounds.LATE_MS).
     c carries `cost_nano_usd` (None: unknown) and `unpriced` (0/1) as priced by the stream.
     """
-    late = (append_ms - c.ts > LATE_MS).astype(np.int64)
+    late = (c.times("append_ts") - c.ts > LATE_MS).astype(np.int64)
     combination, example = combine([*(labels[name] for name in LABELS), Coded(late, ("0", "1"))])
     seconds = c.ts // 1000
     names, sums = _sum_columns(c)
     longest = sums[:, names.index("duration_us_sum")]
     t = seconds // RESOLUTIONS_S[0] * RESOLUTIONS_S[0]
     cell, order, starts = _group(combination, t)
-    one = np.ones(len(c), dtype=np.int64)
     counts = {}
     for name, (known, x) in _histogram_values(c).items():
-        counts[name] = _count(cell[known], bucket(x[known]), one[known])
+        counts[name] = _count_ones(cell[known], bucket(x[known]))
     for name, coded in maps.items():
         empty = coded.values.index("") if "" in coded.values else -1
         named = coded.codes != empty
-        counts[name] = _count(cell[named], coded.codes[named], one[named])
+        counts[name] = _count_ones(cell[named], coded.codes[named])
     level = Level(
         combination[order][starts],
         t[order][starts],
@@ -252,12 +257,3 @@ def _table(
             pa.array(offsets, pa.int32()), keys.cast(key_type), pa.array(k.n, pa.uint64())
         )
     return pa.table([conform(arrays[f.name], f.type) for f in schema], schema=schema)
-
-
-def conform(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The array in the column's type; integers become times where the column is one."""
-    if array.type == kind:
-        return array
-    if pa.types.is_timestamp(kind) and pa.types.is_integer(array.type):
-        return array.cast(pa.int64()).cast(kind)
-    return array.cast(kind)

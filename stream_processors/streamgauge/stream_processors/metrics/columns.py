@@ -1,12 +1,13 @@
-"""Events of a flush as columns: each attribute is read once, for raw rows and for cells alike.
+"""Events as columns: each attribute is read once, soon after decoding, for every table alike.
 
-In: a list of event Structs. Out: Arrow arrays, numpy arrays with 0 for unknown, coded strings.
+In: event Structs of one type. Out: `Columns`: Arrow arrays for rows, numpy arrays with 0 for
+unknown and coded strings for cells. A column that no event says anything about is not there.
+Unknown strings are "", unknown numbers null.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -19,85 +20,210 @@ from streamgauge.stream_processors.reading.labels import Coded
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+PLAIN = frozenset(
+    {
+        "id", "trace_id", "span_id", "parent_span_id", "session_id", "user_id", "key_id",
+        "response_id", "input_hash", "output_hash", "call_id", "target_id", "comment", "template",
+        "input_text", "output_text", "reference_text",
+    }
+)  # fmt: skip
+"""Strings that differ from event to event; all others are kept as codes of a dictionary."""
+
+
+def to_column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Values as a column: None is "" for text, no entries for maps and lists, else null."""
+    return _unknown_text_is_empty(_as_told(values, kind))
+
+
+def _as_told(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Values as a column; None is null, but for maps and lists no entries."""
+    if pa.types.is_map(kind):
+        return pa.array([tuple(v.items()) if v else () for v in values], kind)
+    if pa.types.is_list(kind):
+        return pa.array([[_plain(item) for item in v] if v else [] for v in values], kind)
+    if pa.types.is_timestamp(kind):
+        return conform(pa.array(values, pa.int64()), kind)
+    return pa.array(values, kind)
+
+
+def _unknown_text_is_empty(array: pa.Array) -> pa.Array:
+    return array.fill_null("") if array.null_count and pa.types.is_string(array.type) else array
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, msgspec.Struct):
+        return {
+            name: ("" if value is None and name not in _NUMBERS else value)
+            for name, value in ((n, getattr(item, n)) for n in item.__struct_fields__)
+        }
+    return item
+
+
+_NUMBERS = frozenset({"ok", "duration_ms", "args_chars", "result_chars", "score", "rank"})
+
+
+def conform(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The array in the column's type; integers become times where the column is one."""
+    if array.type == kind:
+        return array
+    if pa.types.is_timestamp(kind) and pa.types.is_integer(array.type):
+        return array.cast(pa.int64()).cast(kind)
+    return array.cast(kind)
+
+
+def extract(events: Sequence[Any], wanted: Iterable[pa.Field]) -> dict[str, pa.Array]:
+    """The wanted columns that any of these events, all of one Struct, says something about."""
+    fields = frozenset(events[0].__struct_fields__)
+    found = {}
+    for column in wanted:
+        if column.name not in fields:
+            continue
+        values = list(map(attrgetter(column.name), events))
+        array = _as_told(values, column.type)
+        if pa.types.is_nested(column.type):
+            if not any(values):
+                continue
+        elif array.null_count == len(array):
+            continue
+        array = _unknown_text_is_empty(array)
+        if pa.types.is_string(column.type) and column.name not in PLAIN:
+            array = array.dictionary_encode()
+        found[column.name] = array
+    return found
+
+
+def repeated(value: str, n: int) -> pa.Array:
+    """A string column that says the same n times."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([value]))
+
+
+def _unknown(like: pa.DataType, n: int) -> pa.Array:
+    if pa.types.is_dictionary(like):
+        return repeated("", n)
+    return to_column([None], like).take(pa.array(np.zeros(n, np.int32)))
 
 
 class Columns:
-    """Column access to events of one Struct type."""
+    """Columns of events of one type, all of the same length."""
 
-    def __init__(self, events: Sequence[msgspec.Struct]) -> None:
-        self.events = events
-        self._lists: dict[str, list[Any]] = {}
+    def __init__(self, arrays: Mapping[str, pa.Array], n: int) -> None:
+        self._arrays = dict(arrays)
+        self._n = n
         self._coded: dict[str, Coded] = {}
+
+    @classmethod
+    def of(cls, events: Sequence[Any], wanted: Iterable[pa.Field]) -> Columns:
+        """Of events of one Struct."""
+        return cls(extract(events, wanted), len(events))
+
+    @classmethod
+    def together(cls, parts: Sequence[Columns]) -> Columns:
+        """All rows of the parts, with the columns that any of them has."""
+        if len(parts) == 1:
+            return parts[0]
+        types = {name: a.type for part in parts for name, a in part._arrays.items()}
+        arrays = {}
+        for name, kind in types.items():
+            chunks = [
+                part._arrays[name] if name in part._arrays else _unknown(kind, len(part))
+                for part in parts
+            ]
+            if pa.types.is_dictionary(kind):
+                unified = pa.chunked_array(chunks).unify_dictionaries()
+                arrays[name] = unified.combine_chunks()
+            else:
+                arrays[name] = pa.concat_arrays(chunks)
+        return cls(arrays, sum(map(len, parts)))
 
     def __len__(self) -> int:
         """Events."""
-        return len(self.events)
-
-    def values(self, name: str) -> list[Any]:
-        """The attribute of every event, None for unknown."""
-        found = self._lists.get(name)
-        if found is None:
-            found = self._lists[name] = list(map(attrgetter(name), self.events))
-        return found
+        return self._n
 
     def empty(self, name: str) -> bool:
         """Whether no event says anything here."""
-        values = self.values(name)
-        return values.count(None) == len(values)
+        return name not in self._arrays
 
-    def put(self, name: str, values: list[Any]) -> None:
-        """Set a column that the events do not carry, or not yet."""
-        self._lists[name] = values
+    def array(self, name: str) -> pa.Array | None:
+        """The column, None if it is empty."""
+        return self._arrays.get(name)
 
-    def has(self, name: str) -> bool:
-        """A column that was put."""
-        return name in self._lists
+    def put(self, name: str, array: pa.Array) -> None:
+        """Set a column."""
+        self._arrays[name] = array
+        self._coded.pop(name, None)
+
+    def rows(self, keep: Mask) -> Columns:
+        """Only the rows where `keep` is true."""
+        mask = pa.array(keep)
+        return Columns({n: a.filter(mask) for n, a in self._arrays.items()}, int(keep.sum()))
 
     def coded(self, name: str) -> Coded:
-        """A string column as codes; None is the empty string."""
+        """A column as codes of its text; unknown is the empty string. Numbers are decimal."""
         found = self._coded.get(name)
         if found is None:
             found = self._coded[name] = self._code(name)
         return found
 
     def _code(self, name: str) -> Coded:
-        if self.empty(name):
-            return Coded(np.zeros(len(self), dtype=np.int64), ("",))
-        array = pa.array(self.values(name), pa.string()).fill_null("").dictionary_encode()
-        return Coded(
-            np.asarray(array.indices).astype(np.int64), tuple(array.dictionary.to_pylist())
-        )
-
-    def as_text(self, name: str) -> Coded:
-        """A number column as codes of its decimal text; None is the empty string."""
-        if self.empty(name):
-            return Coded(np.zeros(len(self), dtype=np.int64), ("",))
-        texts = ["" if v is None else str(v) for v in self.values(name)]
-        array = pa.array(texts, pa.string()).dictionary_encode()
+        array = self._arrays.get(name)
+        if array is None:
+            return Coded(np.zeros(self._n, dtype=np.int64), ("",))
+        if not pa.types.is_dictionary(array.type):
+            array = array.cast(pa.string()).fill_null("").dictionary_encode()
         return Coded(
             np.asarray(array.indices).astype(np.int64), tuple(array.dictionary.to_pylist())
         )
 
     def ints(self, name: str) -> Ints:
         """An integer column, 0 for unknown."""
-        if self.empty(name):
-            return np.zeros(len(self), dtype=np.int64)
-        array: Ints = np.asarray(pa.array(self.values(name), pa.int64()).fill_null(0))
-        return array
+        array = self._arrays.get(name)
+        if array is None:
+            return np.zeros(self._n, dtype=np.int64)
+        if array.null_count:
+            array = array.fill_null(0)
+        found: Ints = np.asarray(array).astype(np.int64, copy=False)
+        return found
 
-    def known_floats(self, name: str) -> tuple[NDArray[np.bool_], Floats]:
+    def known(self, name: str) -> Mask:
+        """Where a column that is no text says something."""
+        array = self._arrays.get(name)
+        if array is None:
+            return np.zeros(self._n, dtype=bool)
+        valid: Mask = np.asarray(array.is_valid())
+        return valid
+
+    def known_floats(self, name: str) -> tuple[Mask, Floats]:
         """Which values are known, and all values with 0 for unknown."""
-        array = pa.array(self.values(name), pa.float64())
-        known = np.asarray(array.is_valid())
-        return known, np.asarray(array.fill_null(0.0))
+        array = self._arrays.get(name)
+        if array is None:
+            return self.known(name), np.zeros(self._n)
+        values = np.asarray(array.fill_null(0) if array.null_count else array)
+        return self.known(name), values.astype(np.float64, copy=False)
 
     def flags(self, name: str, wanted: bool) -> Ints:
         """1 where a boolean column is known and equals `wanted`."""
-        if self.empty(name):
-            return np.zeros(len(self), dtype=np.int64)
-        return np.fromiter((v is wanted for v in self.values(name)), np.int64, len(self))
+        array = self._arrays.get(name)
+        if array is None:
+            return np.zeros(self._n, dtype=np.int64)
+        values = np.asarray(array.fill_null(not wanted).cast(pa.int64()))
+        found: Ints = (values == int(wanted)).astype(np.int64)
+        return found
 
-    @cached_property
+    def is_text(self, name: str, word: str) -> Mask:
+        """Where a text column is exactly this."""
+        coded = self.coded(name)
+        code = coded.values.index(word) if word in coded.values else -1
+        found: Mask = coded.codes == code
+        return found
+
+    @property
     def ts(self) -> Ints:
         """Event times, ms."""
-        return np.fromiter(map(attrgetter("ts"), self.events), np.int64, len(self))
+        return self.times("ts")
+
+    def times(self, name: str) -> Ints:
+        """A column of moments, ms since the epoch."""
+        found: Ints = np.asarray(self._arrays[name].cast(pa.int64()))
+        return found

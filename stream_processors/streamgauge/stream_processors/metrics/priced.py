@@ -1,71 +1,74 @@
 """Puts costs on request columns: the app's own price if it states one, else the price book's.
 
-In: request columns. Out: columns `cost_nano_usd` (None: unknown), `cost_source`, `price_book`,
+In: request columns. Out: columns `cost_nano_usd` (null: unknown), `cost_source`, `price_book`,
 `unpriced` (0/1). A call counts as unpriced if its cost is unknown although it should have one: not
 when it used nothing (an error or a cancelled call without usage, a hit of the app's own cache).
+The model asked for decides; the one served only if the book does not know the former.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Iterator
 
-from streamgauge.stream_processors.metrics.columns import Columns
-from streamgauge.stream_processors.metrics.pricing import PriceBook, Tokens
+import numpy as np
+import pyarrow as pa
+
+from streamgauge.stream_processors.metrics.cells import TOKEN_SUMS, combine
+from streamgauge.stream_processors.metrics.columns import Columns, Ints
+from streamgauge.stream_processors.metrics.pricing import Price, PriceBook, consistent
+
+SOURCES = ("", "app", "stream")
+KEY = ("provider", "model", "response_model", "service_tier", "speed")
 
 
 def put_prices(c: Columns, book: PriceBook) -> None:
     """Set the four columns."""
-    costs: list[int | None] = []
-    sources: list[str] = []
-    books: list[str] = []
-    unpriced: list[int] = []
-    for event in c.events:
-        r: Any = event
-        if r.cost_nano_usd is not None:
-            cost, source, version = r.cost_nano_usd, "app", ""
-        else:
-            cost = cost_of(r, book)
-            source, version = ("", "") if cost is None else ("stream", book.version)
-        costs.append(cost)
-        sources.append(source)
-        books.append(version)
-        unpriced.append(int(cost is None and _should_cost(r)))
-    c.put("cost_nano_usd", costs)
-    c.put("cost_source", sources)
-    c.put("price_book", books)
-    c.put("unpriced", unpriced)
+    stated = c.known("cost_nano_usd")
+    used = c.known("input_tokens") | c.known("output_tokens")
+    cost, source = c.ints("cost_nano_usd").copy(), stated.astype(np.int32)
+    counts = consistent(np.column_stack([c.ints(name) for name in TOKEN_SUMS]))
+    for rows, price in _priced(c, np.flatnonzero(used & ~stated), book):
+        cost[rows] = price.costs_nano_usd(counts[rows])
+        source[rows] = SOURCES.index("stream")
+    known = source > 0
+    c.put("cost_nano_usd", pa.array(cost, mask=~known))
+    c.put("cost_source", _coded(source, SOURCES))
+    by_book = (source == SOURCES.index("stream")).astype(np.int32)
+    c.put("price_book", _coded(by_book, ("", book.version)))
+    something = (c.ints("input_tokens") > 0) | (c.ints("output_tokens") > 0)
+    silent = c.is_text("status", "ok") & ~c.known("input_tokens")
+    expected = something | (silent & ~c.is_text("cache_status", "hit"))
+    c.put("unpriced", pa.array((~known & expected).astype(np.int64)))
 
 
-def cost_of(r: Any, book: PriceBook) -> int | None:
-    """Cost of a request by the book, nano-dollars; None if model or usage is unknown.
+def _coded(codes: np.ndarray[tuple[int], np.dtype[np.int32]], words: tuple[str, ...]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(words))
 
-    The model asked for decides; the one served only if the book does not know the former.
-    """
-    if r.input_tokens is None and r.output_tokens is None:
-        return None
-    price = book.price(r.provider, r.model, tier=r.service_tier, speed=r.speed, ts_ms=r.ts)
-    if price is None and r.response_model and r.response_model != r.model:
-        price = book.price(
-            r.provider, r.response_model, tier=r.service_tier, speed=r.speed, ts_ms=r.ts
+
+def _priced(c: Columns, rows: Ints, book: PriceBook) -> Iterator[tuple[Ints, Price]]:
+    """Rows with the same price, and that price; rows that the book cannot price are left out."""
+    if not len(rows):
+        return
+    columns = [c.coded(name) for name in KEY]
+    combination, _ = combine(columns)
+    ts = c.ts
+    order = rows[np.lexsort((ts[rows], combination[rows]))]
+    for same in np.split(order, np.flatnonzero(np.diff(combination[order])) + 1):
+        provider, model, served, tier, speed = (
+            column.values[column.codes[same[0]]] for column in columns
         )
-    if price is None:
-        return None
-    return price.cost_nano_usd(
-        Tokens(
-            r.input_tokens or 0,
-            r.output_tokens or 0,
-            r.cache_read_tokens or 0,
-            r.cache_write_tokens or 0,
-            r.cache_write_1h_tokens or 0,
-            r.reasoning_tokens or 0,
-            r.audio_input_tokens or 0,
-            r.audio_output_tokens or 0,
-            r.image_input_tokens or 0,
-        )
-    )
-
-
-def _should_cost(r: Any) -> bool:
-    if r.input_tokens or r.output_tokens:
-        return True
-    return r.status == "ok" and r.input_tokens is None and r.cache_status != "hit"
+        at = 0
+        while at < len(same):  # one turn unless the price changes within these rows
+            ask = functools.partial(
+                book.known, tier=tier or None, speed=speed or None, ts_ms=int(ts[same[at]])
+            )
+            known = ask(provider, model)
+            price, until = known.price, known.until_ms
+            if price is None and served and served != model:
+                known = ask(provider, served)
+                price, until = known.price, min(until, known.until_ms)
+            end = len(same) if until == np.inf else int(np.searchsorted(ts[same], until))
+            if price is not None:
+                yield same[at:end], price
+            at = end

@@ -24,6 +24,7 @@ from decimal import Decimal
 from operator import mul
 from typing import NamedTuple
 
+import numpy as np
 from genai_prices import Usage, data_snapshot
 from genai_prices.types import (
     ModelInfo,
@@ -33,6 +34,9 @@ from genai_prices.types import (
     TieredPrices,
     TimeOfDateConstraint,
 )
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
 
 UNIT_PER_USD = 10**24  # some lists carry 18 decimals of USD per million tokens
 UNIT_PER_NANO = 10**15
@@ -82,6 +86,32 @@ class Rates:
         half = 2 * rest - UNIT_PER_NANO
         return max(0, whole + (half > 0 or (half == 0 and whole % 2 == 1)))
 
+    def costs_nano_usd(self, counts: Ints) -> Ints:
+        """The same of many calls; counts: shape (calls, len(Tokens)).
+
+        In units of the rates' common divisor almost every price fits into 64 bits; what does not
+        is computed call by call.
+        """
+        unit = math.gcd(UNIT_PER_NANO, self.request, *self.per_token)
+        rates = [rate // unit for rate in self.per_token]
+        most = [int(m) for m in counts.max(axis=0, initial=0)]
+        if (
+            abs(self.request // unit) + sum(abs(r) * m for r, m in zip(rates, most, strict=True))
+            >= 2**62
+        ):
+            calls = counts.tolist()
+            return np.array([self.cost_nano_usd(Tokens(*call)) for call in calls], dtype=np.int64)
+        units = np.full(len(counts), self.request // unit, dtype=np.int64)
+        for column, rate in enumerate(rates):
+            if rate and most[column]:
+                units += counts[:, column] * rate
+        per_nano = UNIT_PER_NANO // unit
+        whole, rest = np.divmod(units, per_nano)
+        half = 2 * rest - per_nano
+        up = (half > 0) | ((half == 0) & (whole % 2 == 1))
+        costs: Ints = np.maximum(0, whole + up)
+        return costs
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -97,6 +127,15 @@ class Price:
         size = bisect_left(self.thresholds, tokens.input)
         return self.rates[size].cost_nano_usd(tokens)
 
+    def costs_nano_usd(self, counts: Ints) -> Ints:
+        """The same of many calls; counts: shape (calls, len(Tokens)), made consistent already."""
+        size = np.searchsorted(self.thresholds, counts[:, 0])
+        costs = np.zeros(len(counts), dtype=np.int64)
+        for each in np.unique(size).tolist():
+            there = size == each
+            costs[there] = self.rates[each].costs_nano_usd(counts[there])
+        return costs
+
 
 def _consistent(tokens: Tokens) -> Tokens:
     subsets = max(tokens.cache_read + tokens.cache_write, tokens.audio_input, tokens.image_input)
@@ -107,14 +146,27 @@ def _consistent(tokens: Tokens) -> Tokens:
     )
 
 
+def consistent(counts: Ints) -> Ints:
+    """Token counts of many calls, shape (calls, len(Tokens)), with totals no less than subsets."""
+    t = Tokens(*counts.T)
+    subsets = np.maximum.reduce([t.cache_read + t.cache_write, t.audio_input, t.image_input])
+    return np.column_stack(
+        t._replace(
+            input=np.maximum(t.input, subsets),
+            output=np.maximum.reduce([t.output, t.reasoning, t.audio_output]),
+            cache_write_1h=np.minimum(t.cache_write_1h, t.cache_write),
+        )
+    )
+
+
 class _Model(NamedTuple):
     provider: Provider
     info: ModelInfo
     slot_ms: int  # how long a price holds at least; 0 = for good
 
 
-class _Known(NamedTuple):
-    """What the book says about a key in [from_ms, until_ms)."""
+class Known(NamedTuple):
+    """What the book says about a model in [from_ms, until_ms)."""
 
     price: Price | None
     from_ms: float
@@ -128,31 +180,37 @@ class PriceBook:
         self._snapshot = snapshot or data_snapshot.get_snapshot()
         self.version = "genai-prices-" + importlib.metadata.version("genai-prices")
         self._models: dict[tuple[str, str], object] = {}
-        self._memo: dict[tuple[str, str, str | None, str | None], _Known] = {}
+        self._memo: dict[tuple[str, str, str | None, str | None], Known] = {}
 
     def price(
         self, provider: str, model: str, *, tier: str | None, speed: str | None, ts_ms: int
     ) -> Price | None:
         """The price that holds at `ts_ms`; None if the book does not know the model."""
+        return self.known(provider, model, tier=tier, speed=speed, ts_ms=ts_ms).price
+
+    def known(
+        self, provider: str, model: str, *, tier: str | None, speed: str | None, ts_ms: int
+    ) -> Known:
+        """The price that holds at `ts_ms`, and from when to when it does."""
         key = (provider, model, tier, speed)
         known = self._memo.get(key)
         if known is None or not known.from_ms <= ts_ms < known.until_ms:
             if len(self._memo) >= MEMO_MAX:
                 self._memo.clear()
             known = self._memo[key] = self._look_up(provider, model, _context(tier, speed), ts_ms)
-        return known.price
+        return known
 
-    def _look_up(self, provider: str, model: str, context: dict[str, str], ts_ms: int) -> _Known:
+    def _look_up(self, provider: str, model: str, context: dict[str, str], ts_ms: int) -> Known:
         found = self._models.get((provider, model), _UNSEEN)
         if found is _UNSEEN:
             found = self._find(provider, model)
         if not isinstance(found, _Model):
-            return _Known(None, -math.inf, math.inf)
+            return Known(None, -math.inf, math.inf)
         price = _compile(found, context, ts_ms)
         if not found.slot_ms:
-            return _Known(price, -math.inf, math.inf)
+            return Known(price, -math.inf, math.inf)
         start = ts_ms // found.slot_ms * found.slot_ms
-        return _Known(price, start, start + found.slot_ms)
+        return Known(price, start, start + found.slot_ms)
 
     def _find(self, provider: str, model: str) -> _Model | None:
         if len(self._models) >= MEMO_MAX:

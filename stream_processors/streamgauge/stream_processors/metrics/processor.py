@@ -1,15 +1,18 @@
 """The metrics processor: what becomes of each message of `llm.events.v1`.
 
-absorb: decode, check against the append time, drop repeats, count the outcome, keep the event.
+absorb: decode, check against the append time, drop repeats, count the outcome, turn to columns.
 cut/build (in the flush thread): price, cap labels, and make the rows of every table.
+Nothing is done per event that can be done per run (columns.py).
 Pure: the same offsets give the same rows, whatever the cut (below the label cap and within the
 duplicate horizon). In: chunks. Out: cuts. Not here: Kafka, store, clock.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -24,18 +27,18 @@ from streamgauge.stream_processors.metrics.accounting import (
     IngestLog,
     ProducerCount,
     Producers,
+    count_stored,
     label_rows,
     producer_rows,
     spend_rows,
 )
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS, build_cells
-from streamgauge.stream_processors.metrics.columns import Columns
+from streamgauge.stream_processors.metrics.columns import Columns, repeated
 from streamgauge.stream_processors.metrics.priced import put_prices
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.reading.decode import (
-    STRUCTS,
     Refusal,
-    decode_values,
+    RunDecoder,
     kind_of,
     sender_of,
 )
@@ -54,23 +57,67 @@ TABLE_ORDER = (
     "dead_letters",
     "ingest_log",
 )
-SLOW_TABLES = frozenset({"spend"})  # a row per user and flush would be many; no rule reads it
+SLOW_TABLES = frozenset({"spend", "producers"})
+"""A row per user, or per client, and flush would be many; no rule reads them."""
 TEXTS = "texts"
 HEARTBEAT = "client.stats"
+BATCH_EVENTS = 2_048
+"""Events of a kind that are turned into columns at once, so that thin runs cost no more."""
 
 
-_BULKY = {
-    kind: [f for f in rows.TEXT_FIELDS if f in struct.__struct_fields__]
-    for kind, struct in STRUCTS.items()
-}
+@functools.cache
+def _wanted(kind: str, texts: bool) -> tuple[pa.Field, ...]:
+    return rows.wanted(kind, texts=texts)
 
 
-@dataclass(slots=True)
 class _Group:
     """Accepted events of one type that go to the same tables."""
 
-    events: list[Any] = field(default_factory=list)
-    origin: rows.Origin = field(default_factory=rows.Origin.empty)
+    def __init__(self, kind: str, *, texts: bool) -> None:
+        self._kind = kind
+        self._fields = _wanted(kind, texts)
+        self._parts: list[Columns] = []
+        self._empty()
+
+    def _empty(self) -> None:
+        self._events: list[Any] = []
+        self._src: list[str] = []
+        self._partition: list[int] = []
+        self._offsets: list[int] = []
+        self._append_ms: list[int] = []
+
+    def add(
+        self, chunk: Chunk, events: list[Any], offsets: Sequence[int], append_ms: Sequence[int]
+    ) -> None:
+        """Events of one Struct, from this chunk."""
+        if self._events and type(self._events[0]) is not type(events[0]):
+            self._settle()
+        self._events += events
+        self._src += [chunk.src] * len(events)
+        self._partition += [chunk.partition] * len(events)
+        self._offsets += offsets
+        self._append_ms += append_ms
+        if len(self._events) >= BATCH_EVENTS:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Turn what waits into columns; the events and their texts can go."""
+        n = len(self._events)
+        part = Columns.of(self._events, self._fields)
+        ms = pa.timestamp("ms", tz="UTC")
+        part.put("src", pa.array(self._src).dictionary_encode())
+        part.put("partition", pa.array(self._partition, pa.uint32()))
+        part.put("offset", pa.array(self._offsets, pa.uint64()))
+        part.put("append_ts", pa.array(self._append_ms, pa.int64()).cast(ms))
+        part.put("type", repeated(self._kind, n))
+        self._parts.append(part)
+        self._empty()
+
+    def columns(self) -> Columns:
+        """All of it. The group is at its end."""
+        if self._events:
+            self._settle()
+        return Columns.together(self._parts)
 
 
 @dataclass(slots=True)
@@ -84,6 +131,28 @@ class _Delta:
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Messages:
+    """Messages of a chunk that are still in the running; lists of one length."""
+
+    values: Sequence[bytes]
+    events: list[Any]
+    offsets: Sequence[int]
+    append_ms: Sequence[int]
+
+    def pick(self, rows: Sequence[int]) -> _Messages:
+        """These, by index."""
+        return _Messages(*([column[i] for i in rows] for column in self._columns()))
+
+    def without(self, rows: Sequence[int]) -> _Messages:
+        """All but these."""
+        out = set(rows)
+        return self.pick([i for i in range(len(self.events)) if i not in out])
+
+    def _columns(self) -> tuple[Sequence[Any], ...]:
+        return self.values, self.events, self.offsets, self.append_ms
+
+
 class MetricsProcessor:
     """chunks.Processor of the metrics worker. texts: also fill the table `texts`."""
 
@@ -93,6 +162,7 @@ class MetricsProcessor:
         self._book = book
         self._label_cap = label_cap
         self._texts = texts
+        self._decoder = RunDecoder()
         self.tables: tuple[str, ...] = (*TABLE_ORDER, TEXTS) if texts else TABLE_ORDER
         self.reset()
 
@@ -112,55 +182,96 @@ class MetricsProcessor:
 
     def absorb(self, chunk: Chunk) -> int | None:
         """Take a chunk in; the highest accepted event time, ms."""
-        present = [v for v in chunk.values if v is not None]
-        decoded = iter(decode_values(present))
-        seen = self._seen.setdefault(chunk.key, Seen())
-        count = _Outcomes(self._delta.ingest, chunk) if "ingest_log" in chunk.tables else None
-        max_ts: int | None = None
-        for value, offset, append_ms in zip(
-            chunk.values, chunk.offsets, chunk.append_ms, strict=True
-        ):
-            if value is None:  # a tombstone holds no event
-                event: Any = Refusal(Reject.BAD_JSON, "no value")
-            else:
-                event = _in_time(next(decoded), append_ms)
-            if isinstance(event, Refusal):
-                outcome = "dead"
-                self._refuse(chunk, event, offset, value or b"", append_ms)
-            elif not seen.first_time(event.producer_id, event.seq, event.id, offset):
-                outcome = "duplicate"
-                self._repeat(chunk, event)
-            else:
-                outcome = self._accept(chunk, event, offset, append_ms)
-                if max_ts is None or event.ts > max_ts:
-                    max_ts = event.ts
-            if count is not None:
-                count.add(outcome, offset, len(value or b""))
-        if count is not None:
-            count.close(max_ts)
+        messages = self._decoded(chunk)
+        messages = self._refused(chunk, messages)
+        messages = self._in_time(chunk, messages)
+        messages = self._new(chunk, messages)
+        max_ts = max(map(attrgetter("ts"), messages.events), default=None)
+        self._accept(chunk, messages)
+        if "ingest_log" in chunk.tables:
+            self._delta.ingest.close(chunk, max_ts)
         return max_ts
 
-    def _accept(self, chunk: Chunk, event: Any, offset: int, append_ms: int) -> str:
-        kind = kind_of(event)
+    def _decoded(self, chunk: Chunk) -> _Messages:
+        values = [v or b"" for v in chunk.values]
+        events: list[Any] = list(self._decoder.decode(values)) if values else []
+        if None in chunk.values:  # a tombstone holds no event
+            for i, value in enumerate(chunk.values):
+                if value is None:
+                    events[i] = Refusal(Reject.BAD_JSON, "no value")
+        return _Messages(values, events, chunk.offsets, chunk.append_ms)
+
+    def _refused(self, chunk: Chunk, m: _Messages) -> _Messages:
+        if Refusal not in set(map(type, m.events)):
+            return m
+        dead = [i for i, event in enumerate(m.events) if isinstance(event, Refusal)]
+        for i in dead:
+            self._refuse(chunk, m.events[i], m.offsets[i], m.values[i], m.append_ms[i])
+        self._count(chunk, "dead", m.pick(dead))
+        return m.without(dead)
+
+    def _in_time(self, chunk: Chunk, m: _Messages) -> _Messages:
+        n = len(m.events)
+        ts = np.fromiter(map(attrgetter("ts"), m.events), np.int64, n)
+        ahead_ms = ts - np.fromiter(m.append_ms, np.int64, n)
+        dead = np.flatnonzero(ahead_ms > FUTURE_MS).tolist()
+        if not dead:
+            return m
+        for i in dead:
+            why = f"ts is {ahead_ms[i]} ms after the append time, at most {FUTURE_MS} are taken"
+            refusal = Refusal(Reject.TS_IN_FUTURE, why)
+            self._refuse(chunk, refusal, m.offsets[i], m.values[i], m.append_ms[i])
+        self._count(chunk, "dead", m.pick(dead))
+        return m.without(dead)
+
+    def _new(self, chunk: Chunk, m: _Messages) -> _Messages:
+        repeats = self._seen.setdefault(chunk.key, Seen()).repeats(
+            list(map(attrgetter("producer_id"), m.events)),
+            list(map(attrgetter("seq"), m.events)),
+            list(map(attrgetter("id"), m.events)),
+            m.offsets,
+        )
+        if not repeats:
+            return m
+        again = m.pick(repeats)
+        if "producers" in chunk.tables:
+            for event in again.events:
+                if event.producer_id:
+                    self._producer(event).duplicates += 1
+        self._count(chunk, "duplicate", again)
+        return m.without(repeats)
+
+    def _accept(self, chunk: Chunk, m: _Messages) -> None:
+        if not m.events:
+            return
+        structs = set(map(type, m.events))
+        if len(structs) == 1 and _known(m.events[0]):
+            self._keep(chunk, kind_of(m.events[0]), m)
+            return
+        by: dict[tuple[type, str], list[int]] = {}
+        for i, event in enumerate(m.events):
+            by.setdefault((type(event), kind_of(event)), []).append(i)
+        for (_, kind), indices in by.items():
+            self._keep(chunk, kind, m.pick(indices))
+
+    def _keep(self, chunk: Chunk, kind: str, m: _Messages) -> None:
+        """Accepted events of one Struct and type."""
         key = (kind, chunk.tables)
         group = self._delta.groups.get(key)
         if group is None:
-            group = self._delta.groups[key] = _Group()
-        if not self._texts:
-            for name in _BULKY.get(kind, ()):
-                setattr(event, name, None)  # half the memory of an event that waits for its flush
-        group.events.append(event)
-        group.origin.add(chunk.src, chunk.partition, offset, append_ms)
-        if event.producer_id and "producers" in chunk.tables:
-            producer = self._producer(event)
-            producer.stored(event)
-            if kind == HEARTBEAT:
-                producer.heartbeat(event)
-        return "stored" if _known(event) else "unknown_type"
+            group = self._delta.groups[key] = _Group(kind, texts=self._texts)
+        group.add(chunk, m.events, m.offsets, m.append_ms)
+        self._count(chunk, "stored" if _known(m.events[0]) else "unknown_type", m)
+        if kind == HEARTBEAT and "producers" in chunk.tables:
+            for event in m.events:
+                if event.producer_id:
+                    self._producer(event).heartbeat(event)
 
-    def _repeat(self, chunk: Chunk, event: Any) -> None:
-        if event.producer_id and "producers" in chunk.tables:
-            self._producer(event).duplicates += 1
+    def _count(self, chunk: Chunk, outcome: str, m: _Messages) -> None:
+        if "ingest_log" in chunk.tables:
+            size = sum(map(len, m.values))
+            entry = self._delta.ingest.entry(chunk.src, chunk.partition, outcome)
+            entry.add(len(m.events), size, m.offsets[0], m.offsets[-1])
 
     def _producer(self, event: Any) -> ProducerCount:
         found = self._delta.producers.get(event.producer_id)
@@ -214,33 +325,32 @@ class MetricsCut:
                 made.setdefault(table, []).append(data)
 
         for (kind, tables), group in self._delta.groups.items():
-            c = Columns(group.events)
+            c = group.columns()
             if kind == rows.REQUEST:
                 put_prices(c, self._book)
-                self._requests(c, group.origin.append_ms, tables, put)
+                self._requests(c, tables, put)
             if "events" in tables:
-                put("events", rows.event_rows(c, group.origin))
+                put("events", rows.event_rows(c))
             if kind in rows.JUDGEMENTS and "judgements" in tables:
-                put("judgements", rows.judgement_rows(c, group.origin))
+                put("judgements", rows.judgement_rows(c))
             if kind == rows.PROMPT and "prompts" in tables:
-                put("prompts", rows.prompt_rows(c, group.origin))
+                put("prompts", rows.prompt_rows(c))
             if self._texts and kind in rows.TEXTED and TEXTS in tables:
-                put(TEXTS, rows.text_rows(c, group.origin))
+                put(TEXTS, rows.text_rows(c))
+            if "producers" in tables:
+                count_stored(self._delta.producers, c)
         put("producers", producer_rows(self._delta.producers))
         put("dead_letters", rows.dead_letter_rows(self._delta.dead_rows))
         put("ingest_log", self._delta.ingest.rows(self._now_ms))
         return {table: rows.concat(table, parts) for table, parts in made.items()}
 
-    def _requests(
-        self, c: Columns, append_ms: Sequence[int], tables: frozenset[str], put: Any
-    ) -> None:
+    def _requests(self, c: Columns, tables: frozenset[str], put: Any) -> None:
         if "spend" in tables:
             put("spend", spend_rows(c))
         if "windows" not in tables:
             return
         capped, new = _capped(c, self._caps)
-        taken = np.asarray(append_ms, dtype=np.int64)
-        put("windows", build_cells(c, *capped, taken, TABLES["windows"].data))
+        put("windows", build_cells(c, *capped, TABLES["windows"].data))
         if "label_values" in tables:
             put("label_values", label_rows(new))
 
@@ -261,54 +371,11 @@ def _capped(
         admitted += new
     maps = {}
     for column, source in MAPS.items():
-        values = c.as_text(source) if source == "http_status" else c.coded(source)
-        maps[column], new = caps.apply(column, values, tenant)
+        maps[column], new = caps.apply(column, c.coded(source), tenant)
         admitted += new
-    return (labels, maps), [(a.tenant, a.label, a.value, int(c.ts[a.row])) for a in admitted]
+    ts = c.ts
+    return (labels, maps), [(a.tenant, a.label, a.value, int(ts[a.row])) for a in admitted]
 
 
 def _known(event: Any) -> bool:
     return event.__struct_config__.tag is not None
-
-
-def _in_time(event: Any, append_ms: int) -> Any:
-    if isinstance(event, Refusal) or event.ts - append_ms <= FUTURE_MS:
-        return event
-    return Refusal(
-        Reject.TS_IN_FUTURE,
-        f"ts is {event.ts - append_ms} ms after the append time, at most {FUTURE_MS} are taken",
-    )
-
-
-class _Outcomes:
-    """Counts the offsets of one chunk, then adds them to the log."""
-
-    def __init__(self, log: IngestLog, chunk: Chunk) -> None:
-        self._log = log
-        self._chunk = chunk
-        self._by: dict[str, list[int]] = {}  # outcome -> [n, bytes, first, last]
-
-    def add(self, outcome: str, offset: int, size: int) -> None:
-        found = self._by.get(outcome)
-        if found is None:
-            self._by[outcome] = [1, size, offset, offset]
-        else:
-            found[0] += 1
-            found[1] += size
-            found[3] = offset
-
-    def close(self, max_ts: int | None) -> None:
-        chunk = self._chunk
-        skipped = chunk.next - chunk.base - len(chunk) - chunk.lost
-        if chunk.lost:
-            self._by["lost"] = [chunk.lost, 0, chunk.base, chunk.base + chunk.lost - 1]
-        if skipped > 0:
-            self._by["control"] = [skipped, 0, chunk.base + chunk.lost, chunk.next - 1]
-        last_append = max(chunk.append_ms, default=0)
-        for outcome, (n, size, first, last) in self._by.items():
-            entry = self._log.entry(chunk.src, chunk.partition, outcome)
-            entry.add(n, size, first, last)
-            entry.end = max(entry.end, chunk.end or 0)
-            entry.last_append = max(entry.last_append, last_append)
-            if outcome == "stored":
-                entry.max_ts = max(entry.max_ts, max_ts or 0)

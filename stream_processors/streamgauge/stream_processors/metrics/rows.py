@@ -1,170 +1,105 @@
 """Rows of `events`, `judgements`, `texts`, `prompts` and `dead_letters`: one per message.
 
-In: accepted events with where they came from (`Origin`), refused messages. Out: Arrow tables with
+In: columns of accepted events, with where they came from; refused messages. Out: Arrow tables with
 the columns of streamgauge.storage.tables. Every accepted event has a row in `events`, whatever its
 type: the offsets there are the offsets that were stored (dedup and audit stand on it).
-Unknown strings are "", unknown numbers null.
+Unknown strings are "", unknown numbers null; a column that no event fills is left out.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from streamgauge.storage.tables import TABLES
 from streamgauge.stream_processors.core.chunks import DeadLetter
-from streamgauge.stream_processors.metrics.cells import conform
-from streamgauge.stream_processors.metrics.columns import Columns
-from streamgauge.stream_processors.reading.decode import STRUCTS, kind_of
+from streamgauge.stream_processors.metrics.columns import Columns, to_column
+from streamgauge.stream_processors.reading.decode import STRUCTS
 
 RAW_BYTES = 8_192
 REQUEST = "llm.request"
 JUDGEMENTS = ("llm.feedback", "llm.evaluation")
 PROMPT = "llm.prompt"
-TEXT_FIELDS = ("input_text", "output_text", "reference_text", "embedding")
+TEXT_FIELDS = ("input_text", "output_text", "reference_text")
 TEXTED = (REQUEST, "llm.tool", "llm.retrieval")
+ORIGIN = frozenset({"src", "partition", "offset", "append_ts", "type"})
+"""Columns that say where an event came from, not what it says."""
 
 
-@dataclass(slots=True)
-class Origin:
-    """Where the events of a group came from; lists parallel to the events."""
-
-    src: list[str]
-    partition: list[int]
-    offset: list[int]
-    append_ms: list[int]
-
-    @classmethod
-    def empty(cls) -> Origin:
-        """Of no events."""
-        return cls([], [], [], [])
-
-    def add(self, src: str, partition: int, offset: int, append_ms: int) -> None:
-        """One more event."""
-        self.src.append(src)
-        self.partition.append(partition)
-        self.offset.append(offset)
-        self.append_ms.append(append_ms)
-
-    def column(self, name: str) -> list[Any] | None:
-        """The column of a raw table, None if it is the event's own."""
-        lists: dict[str, list[Any]] = {
-            "src": self.src,
-            "partition": self.partition,
-            "offset": self.offset,
-            "append_ts": self.append_ms,
-        }
-        return lists.get(name)
-
-
-def to_column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Values as a column: None is "" for text, no entries for maps and lists, else null."""
-    if pa.types.is_string(kind):
-        return pa.array(values, kind).fill_null("")
-    if pa.types.is_map(kind):
-        return pa.array([tuple(v.items()) if v else () for v in values], kind)
-    if pa.types.is_list(kind):
-        return pa.array([[_plain(item) for item in v] if v else [] for v in values], kind)
-    if pa.types.is_timestamp(kind):
-        return conform(pa.array(values, pa.int64()), kind)
-    return pa.array(values, kind)
-
-
-def _plain(item: Any) -> Any:
-    if isinstance(item, msgspec.Struct):
-        return {
-            name: ("" if value is None and name not in _NUMBERS else value)
-            for name, value in ((n, getattr(item, n)) for n in item.__struct_fields__)
-        }
-    return item
-
-
-_NUMBERS = frozenset({"ok", "duration_ms", "args_chars", "result_chars", "score", "rank"})
-
-
-def _build(
-    schema: pa.Schema, c: Columns, origin: Origin, special: dict[str, Callable[[], list[Any]]]
-) -> pa.Table:
-    """The columns of `schema` that any of these events says something about, in its order."""
-    arrays, kept = [], []
-    fields = c.events[0].__struct_fields__ if c.events else ()
-    for column in schema:
-        values = origin.column(column.name)
-        if values is None and column.name in special:
-            values = special[column.name]()
-        if values is None:
-            known = column.name in fields or c.has(column.name)
-            if not known or c.empty(column.name):
-                continue  # left out of the block: the table has its default
-            values = c.values(column.name)
-        arrays.append(to_column(values, column.type))
-        kept.append(column)
-    return pa.table(arrays, schema=pa.schema(kept))
+def wanted(kind: str, *, texts: bool) -> tuple[pa.Field, ...]:
+    """The columns that the tables of this type of event need from the events themselves."""
+    tables = ["events"]
+    if kind in JUDGEMENTS:
+        tables.append("judgements")
+    if kind == PROMPT:
+        tables.append("prompts")
+    if texts and kind in TEXTED:
+        tables.append("texts")
+    fields = {f.name: f for table in tables for f in TABLES[table].data}
+    return tuple(f for name, f in fields.items() if name not in ORIGIN)
 
 
 def concat(table: str, parts: Sequence[pa.Table]) -> pa.Table:
     """Rows of several builds as one table with the columns that any of them has."""
     if len(parts) == 1:
         return parts[0]
-    named = {name for part in parts for name in part.column_names}
-    schema = pa.schema([f for f in TABLES[table].data if f.name in named])
-    return pa.concat_tables(
-        pa.table(
-            [
-                part.column(f.name)
-                if f.name in part.column_names
-                else _nothing(f.type, part.num_rows)
-                for f in schema
-            ],
-            schema=schema,
-        )
-        for part in parts
+    together = Columns.together(
+        [
+            Columns(dict(zip(p.column_names, map(_whole, p.columns), strict=True)), p.num_rows)
+            for p in parts
+        ]
     )
+    return _rows(table, together)
 
 
-def _nothing(kind: pa.DataType, n: int) -> pa.Array:
-    return to_column([None], kind).take(pa.array([0] * n, pa.int32()))
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def event_rows(c: Columns, origin: Origin) -> pa.Table:
+def _rows(table: str, c: Columns, special: Mapping[str, pa.Array] | None = None) -> pa.Table:
+    """The columns of the table that there are, in its order."""
+    arrays, fields = [], []
+    for column in TABLES[table].data:
+        array = special.get(column.name) if special else None
+        if array is None:
+            array = c.array(column.name)
+        if array is not None:
+            arrays.append(array)
+            fields.append(column.with_type(array.type))
+    return pa.table(arrays, schema=pa.schema(fields))
+
+
+def event_rows(c: Columns) -> pa.Table:
     """Rows of `events` for events of one type."""
-    kinds = [kind_of(e) for e in c.events]
-    return _build(TABLES["events"].data, c, origin, {"type": lambda: kinds})
+    return _rows("events", c)
 
 
-def judgement_rows(c: Columns, origin: Origin) -> pa.Table:
+def judgement_rows(c: Columns) -> pa.Table:
     """Rows of `judgements` for feedback or evaluations."""
-    kinds = [kind_of(e) for e in c.events]
-    return _build(TABLES["judgements"].data, c, origin, {"type": lambda: kinds})
+    return _rows("judgements", c)
 
 
-def text_rows(c: Columns, origin: Origin) -> pa.Table:
+def text_rows(c: Columns) -> pa.Table:
     """Rows of `texts` for those events that carry a text."""
-    keep = [
-        i
-        for i, texts in enumerate(zip(c.values("input_text"), c.values("output_text"), strict=True))
-        if any(texts)
-    ]
-    some = Columns([c.events[i] for i in keep])
-    where = Origin(
-        [origin.src[i] for i in keep],
-        [origin.partition[i] for i in keep],
-        [origin.offset[i] for i in keep],
-        [origin.append_ms[i] for i in keep],
-    )
-    return _build(TABLES["texts"].data, some, where, {"event_id": lambda: some.values("id")})
+    there = np.zeros(len(c), dtype=bool)
+    for name in ("input_text", "output_text"):
+        array = c.array(name)
+        if array is not None:
+            there |= np.asarray(pa.compute.not_equal(array, ""))
+    some = c.rows(there)
+    return _rows("texts", some, {"event_id": some.array("id")})
 
 
-def prompt_rows(c: Columns, origin: Origin) -> pa.Table:
+def prompt_rows(c: Columns) -> pa.Table:
     """Rows of `prompts`: the registration with the latest ts counts, then the last in a million
     offsets."""
-    revs = [(ts << 20) + o % 2**20 for ts, o in zip(c.ts.tolist(), origin.offset, strict=True)]
-    return _build(TABLES["prompts"].data, c, origin, {"rev": lambda: revs})
+    revs = (c.ts << 20) + c.ints("offset") % 2**20
+    return _rows("prompts", c, {"rev": pa.array(revs.astype(np.uint64))})
 
 
 def dead_letter_rows(letters: Sequence[DeadLetter]) -> pa.Table:

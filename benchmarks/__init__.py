@@ -1,0 +1,1 @@
+"""Commands behind every figure that the project states: `python -m benchmarks.NAME`."""

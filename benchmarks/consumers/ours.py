@@ -1,0 +1,43 @@
+"""The metrics worker itself: `python -m benchmarks.consumers.ours N`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+
+from benchmarks.consumers.meter import Meter
+from streamgauge.stream_processors import telemetry
+from streamgauge.stream_processors.core.chunks import Chunk
+from streamgauge.stream_processors.core.worker import ChunkWorker
+from streamgauge.stream_processors.logs import set_up_logging
+from streamgauge.stream_processors.metrics.main import build_spec
+from streamgauge.stream_processors.metrics.processor import MetricsProcessor
+from streamgauge.stream_processors.settings import WorkerSettings
+
+
+def main() -> None:
+    """Run until so many events have landed."""
+    set_up_logging("metrics")
+    meter = Meter(int(sys.argv[1]))
+    spec = build_spec()
+    processor = spec.processor
+    assert isinstance(processor, MetricsProcessor)
+    absorb = processor.absorb
+
+    def metered(chunk: Chunk) -> int | None:
+        meter.begin()
+        return absorb(chunk)
+
+    def landed(writer: str, result: str, rows: Mapping[str, int], seconds: float) -> None:
+        if meter.landed(rows.get("events", 0)):
+            meter.close()
+
+    processor.absorb = metered  # type: ignore[method-assign]
+    telemetry.show_flush = landed
+    asyncio.run(ChunkWorker(replace(spec, processor=processor), WorkerSettings.from_env()).run())
+
+
+if __name__ == "__main__":
+    main()
