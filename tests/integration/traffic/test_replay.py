@@ -349,6 +349,13 @@ def test_sent_lines_arrive_byte_for_byte_and_bad_ones_are_named(broker: KafkaSet
     assert {r.key for r in records} == {"p:2", None}
 
 
+def test_lone_surrogates_in_an_id_do_not_end_the_sending(broker: KafkaSettings) -> None:
+    lines = [b'{"id":"s\\ud800"}', b'{"producer_id":"p\\udfff","seq":1}', b'{"id":"good"}']
+    assert send(lines, broker).ok
+    records = {r.value: r.key for r in flat(read(broker))}
+    assert records == dict(zip(lines, ["s?", "p?:0", "good"], strict=True))
+
+
 def test_raw_lines_are_sent_whatever_they_are(broker: KafkaSettings) -> None:
     report = send([b"\xff\xfe", b'{"v"', b"  "], broker, raw=True)
     assert report.ok

@@ -13,6 +13,7 @@ import pytest
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.cli import main
 from streamgauge.deploy.cli.base import harmless, table
+from streamgauge.deploy.cli.events import _wanted
 from streamgauge.deploy.cli.numbers import DURATION
 from streamgauge.deploy.cli.root import COMMANDS
 from streamgauge.deploy.ports import free_ports, require_free
@@ -314,6 +315,50 @@ def test_a_broker_that_is_away_is_one_clear_line(
     said = one_line_error(capsys)
     assert address in said
     assert "hint: check the address" in said
+
+
+@pytest.mark.parametrize("duration", ["1e400h", "nans", "infs", "1e300h", "-1s", "0s"])
+def test_a_duration_that_cannot_be_is_wrong_usage(
+    duration: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STREAMGAUGE_BOOTSTRAP", "127.0.0.1:1")
+    assert main(["events", "simulate", "--duration", duration]) == 2
+    assert "bug" not in one_line_error(capsys)
+
+
+@pytest.mark.parametrize(
+    "line", ['"duration_ms":NaN', '"x":1e400', '"x":' + "[" * 3_000 + "]" * 3_000]
+)
+def test_a_file_with_an_event_that_cannot_be_replayed_is_refused_before_anything_is_sent(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.ndjson"
+    good = '{"v":1,"id":"a","type":"t","ts":1}'
+    own.write_text(f"{good}\n{good[:-1]},{line}}}\n")
+    monkeypatch.setenv("STREAMGAUGE_BOOTSTRAP", "127.0.0.1:1")
+    assert main(["events", "replay", str(own)]) == 1
+    error = one_line_error(capsys)
+    assert f"{own}:2: " in error
+    assert "bug" not in error
+
+
+def test_following_one_app_passes_over_what_is_no_event() -> None:
+    values = [b"[" * 5_000, b"\xff", b"[]", b'{"app":"b"}', b'{"app":"a"}']
+    assert [v for v in values if _wanted(v, "a", None)] == values[-1:]
+
+
+@pytest.mark.parametrize("content", [b"\x7fELF\x02\x01\xb0\xff", b"[" * 5_000])
+def test_texts_that_are_none_are_refused_by_name(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    texts = tmp_path / "texts"
+    texts.write_bytes(content)
+    monkeypatch.setenv("STREAMGAUGE_BOOTSTRAP", "127.0.0.1:1")
+    assert main(["events", "replay", "azure", "--texts", str(texts)]) == 1
+    error = one_line_error(capsys)
+    assert f"{texts}: " in error
+    assert "bug" not in error
 
 
 def test_what_others_wrote_does_nothing_to_the_terminal() -> None:

@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamgauge.contracts.bounds import MAX_EVENT_BYTES, MAX_TEXT_BYTES
 from streamgauge.contracts.errors import BadInput
 from streamgauge.contracts.events import LlmRequest, parse_event
+from streamgauge.producers.traffic.drive import Traffic
+from streamgauge.producers.traffic.json_values import parse_json
 from streamgauge.producers.traffic.model import events_for
 from streamgauge.producers.traffic.ndjson import read_events
+from streamgauge.producers.traffic.run import _key_of
 from streamgauge.producers.traffic.sender import encode
 from streamgauge.producers.traffic.texts import load_texts
 from streamgauge.producers.traffic.traces import TraceRow
+from tests.support.events import hostile_raw
 
+DEEP = "[" * 3_000 + "]" * 3_000
 PAIRS = [{"prompt": f"question {i}", "answer": f"answer {i}"} for i in range(10)]
 
 
@@ -78,11 +85,20 @@ def test_redacted_texts_are_redacted(tmp_path: Path) -> None:
         ('"a"\n', r"texts:1: expected a JSON object"),
         ("\n", "no prompts and answers"),
         ("[1", "not a JSON array"),
+        ("[" * 5_000, "texts: not a JSON array .nested more than 200 deep"),
+        ('{"prompt": ' + DEEP + "}\n", r"texts:1: .*\(nested more than 200 deep"),
+        (b"\x7fELF\x02\xb0", "texts: not UTF-8 text"),
+        (b'[{"prompt": "a", "answer": "\xff"}]', "texts: not UTF-8 text"),
+        (b'{"prompt": "a", "answer": "b"}\n\xff\n', "texts.*: not UTF-8 text"),
+        (gzip.compress(b"[" * 9_000)[:-9], "texts: broken gzip"),
+        (gzip.compress(b"[1]")[:10] + b"\xff" * 9, "texts: broken gzip"),
     ],
 )
-def test_bad_texts_are_named_with_their_place(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_texts_are_named_with_their_place(
+    tmp_path: Path, text: str | bytes, message: str
+) -> None:
     path = tmp_path / "texts"
-    path.write_text(text)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(BadInput, match=message):
         load_texts(path, 1)
 
@@ -111,6 +127,22 @@ def test_own_events_come_back_in_order_without_heartbeats(tmp_path: Path) -> Non
         ('{"v":1,"id":7,"type":"t","ts":1}', r"own:2: id is 7, expected a JSON string"),
         ("[]", r"own:2: found '\[\]', expected a JSON object"),
         ("{", r"own:2: found '\{', expected one JSON object"),
+        (
+            '{"v":1,"id":"x","type":"t","ts":1,"duration_ms":NaN}',
+            r"own:2: .*\(NaN is no JSON number",
+        ),
+        ('{"v":1,"id":"x","type":"t","ts":1,"a":[-Infinity]}', r"own:2: .*\(-Infinity is no JSON"),
+        ('{"v":1,"id":"x","type":"t","ts":1,"x":1e400}', r"own:2: .*\(1e400 is larger than any"),
+        ('{"v":1,"id":"x","type":"t","ts":1,"x":' + DEEP + "}", r"own:2: .*\(nested more than 200"),
+        ("{" * 100_000, r"own:2: .*\(nested more than 200"),
+        (
+            '{"v":1,"id":"x","type":"t","ts":' + "9" * 400 + "}",
+            r"own:2: ts is 9+, expected ms since",
+        ),
+        (
+            '{"v":1,"id":"x","type":"t","ts":' + "9" * 5_000 + "}",
+            r"own:2: found .* one JSON object",
+        ),
     ],
 )
 def test_bad_own_event_is_named_with_its_place(tmp_path: Path, line: str, message: str) -> None:
@@ -118,6 +150,49 @@ def test_bad_own_event_is_named_with_its_place(tmp_path: Path, line: str, messag
     path.write_text('{"v":1,"id":"x","type":"t","ts":1}\n' + line + "\n")
     with pytest.raises(BadInput, match=message):
         read_events(path)
+
+
+@given(st.lists(hostile_raw(), min_size=1, max_size=3))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_line_is_either_refused_by_name_or_can_be_sent(
+    tmp_path: Path, lines: list[bytes]
+) -> None:
+    path = tmp_path / "own"
+    path.write_bytes(b"\n".join(line.replace(b"\n", b" ") for line in lines))
+    try:
+        events = read_events(path).events
+    except BadInput:
+        return
+    traffic = Traffic("own", "run", 1, 0, (), total=None, end_ms=None)
+    for event in events:
+        assert isinstance(json.loads(encode(event)), dict)
+        traffic.count(event)
+    assert traffic.events == len(events)
+
+
+@pytest.mark.parametrize("depth", [150, 199])
+def test_brackets_in_texts_and_moderate_nesting_are_read(depth: int) -> None:
+    text = json.dumps({"text": '[{"\\' * 500, "deep": json.loads("[" * depth + "]" * depth)})
+    assert json.dumps(parse_json(text)) == text
+
+
+def test_lone_surrogates_in_a_long_text_do_not_end_a_replay() -> None:
+    value = encode({"v": 1, "id": "\ud800", "input_text": "\ud800x" * 40_000})
+    assert len(value) <= MAX_EVENT_BYTES
+    assert json.loads(value)["truncated"] is True
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        (b'{"id":"s\\ud800"}', b"s?"),
+        (b'{"id":"a","producer_id":"p\\ud800","seq":1}', b"p?:0"),
+        (b'{"id":"a","producer_id":"p","seq":2050}', b"p:2"),
+        (b'{"id":7}', None),
+    ],
+)
+def test_any_name_makes_a_key(line: bytes, key: bytes | None) -> None:
+    assert _key_of(line) == (key, "")
 
 
 def test_event_over_64_kib_is_sent_with_shorter_texts() -> None:

@@ -75,7 +75,7 @@ def _wanted(value: bytes, app: str | None, kind: str | None) -> bool:
 
     try:
         event = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     if not isinstance(event, dict):
         return False

@@ -76,8 +76,14 @@ class Traffic:
         self.last_ms = event["ts"]
         if event["type"] == "llm.request":
             self.requests += 1
-            self.input_tokens += event.get("input_tokens") or 0
-            self.output_tokens += event.get("output_tokens") or 0
+            self.input_tokens += _tokens(event, "input_tokens")
+            self.output_tokens += _tokens(event, "output_tokens")
+
+
+def _tokens(event: Event, name: str) -> int:
+    """What is no number in somebody's file is for the stream to refuse, and no sum here."""
+    value = event.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def drive(

@@ -8,12 +8,13 @@ names file, line, value and what was expected.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streamgauge.contracts.bounds import MAX_INT64, MIN_INT64
 from streamgauge.contracts.errors import BadInput
+from streamgauge.producers.traffic.json_values import parse_json
 from streamgauge.producers.traffic.model import Event
 from streamgauge.producers.traffic.traces import lines_of
 
@@ -48,7 +49,7 @@ def read_events(path: Path) -> EventFile:
 
 def _event(where: str, line: str) -> Event:
     try:
-        value: Any = json.loads(line)
+        value: Any = parse_json(line)
     except ValueError as e:
         raise BadInput(
             f"{where}: found {line[:80]!r}, expected one JSON object ({e})", reason="bad_json"
@@ -63,4 +64,9 @@ def _event(where: str, line: str) -> Event:
                 + ("whole number" if kind is int else "string"),
                 reason="wrong_type",
             )
+    if not MIN_INT64 <= value["ts"] <= MAX_INT64:
+        raise BadInput(
+            f"{where}: ts is {str(value['ts'])[:40]}, expected ms since the epoch",
+            reason="out_of_bounds",
+        )
     return value

@@ -41,6 +41,7 @@ from streamgauge.producers.traffic.traces import (
 )
 
 DEFAULT_TAIL_S = 120.0
+MAX_DURATION_S = 10 * 365 * 86_400.0
 
 
 def replay(
@@ -135,8 +136,10 @@ def simulate(
     clock = clock or SystemClock()
     if duration_s is None and not live:
         raise Misconfigured("traffic without end can only be sent live", hint="give a duration")
-    if duration_s is not None and duration_s <= 0:
-        raise Misconfigured(f"duration is {duration_s} s, expected above 0")
+    if duration_s is not None and not 0 < duration_s <= MAX_DURATION_S:
+        raise Misconfigured(
+            f"duration is {duration_s} s, expected above 0 and at most {MAX_DURATION_S:.0f}"
+        )
     kinds = tuple(Kind(kind) for kind in incidents)
     if kinds and duration_s is None:
         raise Misconfigured("incidents need an end of the traffic", hint="give a duration")
@@ -241,7 +244,7 @@ def _load(
     return form.value, events
 
 
-def _key_of(value: bytes) -> tuple[str | None, str]:
+def _key_of(value: bytes) -> tuple[bytes | None, str]:
     """(message key or None, what is wrong with the line or "").
 
     The key is the contract's, else the event's id: one sent again meets its twin in one partition.
@@ -254,9 +257,14 @@ def _key_of(value: bytes) -> tuple[str | None, str]:
         return None, f"found {value[:80]!r}, expected a JSON object"
     producer, seq = event.get("producer_id"), event.get("seq")
     if isinstance(producer, str) and isinstance(seq, int):
-        return f"{producer}:{seq // KEY_SPAN}", ""
+        return _as_key(f"{producer}:{seq // KEY_SPAN}"), ""
     own_id = event.get("id")
-    return (own_id if isinstance(own_id, str) else None), ""
+    return (_as_key(own_id) if isinstance(own_id, str) else None), ""
+
+
+def _as_key(text: str) -> bytes:
+    """The stream takes a lone surrogate in a name, so it must not end the sending."""
+    return text.encode("utf-8", "replace")
 
 
 def known_sources() -> Sequence[str]:

@@ -21,7 +21,7 @@ from streamgauge.contracts.bounds import KEY_SPAN, MAX_EVENT_BYTES
 from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import EVENTS
-from streamgauge.producers._text import cut
+from streamgauge.producers._text import clean, cut
 from streamgauge.producers.traffic.model import SDK, Event
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Sender:
         event["seq"] = seq
         self._produce(encode(event), self._key(seq))
 
-    def send_raw(self, value: bytes, key: str | None) -> None:
+    def send_raw(self, value: bytes, key: bytes | None) -> None:
         """Queue bytes as they are."""
         self._produce(value, key)
 
@@ -145,7 +145,7 @@ class Sender:
             "last_seq": seq,
         }
 
-    def _produce(self, value: bytes, key: str | None, partition: int = -1) -> None:
+    def _produce(self, value: bytes, key: str | bytes | None, partition: int = -1) -> None:
         while True:
             try:
                 self._producer.produce(
@@ -199,7 +199,7 @@ def encode(event: Event) -> bytes:
         event = dict(event, truncated=True)
         for name in _TEXTS:
             if isinstance(event.get(name), str):
-                event[name] = cut(event[name], limit)
+                event[name] = cut(clean(event[name]), limit)
         value = _dump(event)
     return value
 

@@ -9,7 +9,6 @@ number alone: the pairs are shuffled once by `random.Random(f"texts/{seed}")` an
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from streamgauge.contracts.bounds import MAX_TEXT_BYTES
 from streamgauge.contracts.errors import BadInput
 from streamgauge.producers._redact import redact
 from streamgauge.producers._text import clean, cut
+from streamgauge.producers.traffic.json_values import parse_json
 from streamgauge.producers.traffic.traces import lines_of, open_text
 
 PROMPT_FIELDS = ("prompt", "instruction", "question")
@@ -94,17 +94,18 @@ def _values(path: Path) -> Iterable[tuple[str, Any]]:
         is_array = stream.read(1) == "["
     if is_array:
         with open_text(path) as stream:
-            try:
-                array = json.load(stream)
-            except ValueError as e:
-                raise BadInput(f"{path}: not a JSON array ({e})", reason="bad_text") from None
+            whole = stream.read()
+        try:
+            array = parse_json(whole)
+        except ValueError as e:
+            raise BadInput(f"{path}: not a JSON array ({e})", reason="bad_text") from None
         yield from ((f"{path} row {i}", value) for i, value in enumerate(array, start=1))
         return
     for number, line in lines_of(path):
         if not line.strip():
             continue
         try:
-            yield f"{path}:{number}", json.loads(line)
+            yield f"{path}:{number}", parse_json(line)
         except ValueError as e:
             raise BadInput(
                 f"{path}:{number}: found {line[:80]!r}, expected one JSON object ({e})",

@@ -19,7 +19,7 @@ import csv
 import gzip
 import hashlib
 import io
-import json
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from streamgauge.contracts.errors import BadInput, Misconfigured
+from streamgauge.producers.traffic.json_values import parse_json
 
 MOONCAKE_EPOCH_MS = 1_735_689_600_000
 """2025-01-01T00:00:00Z: where Mooncake's time 0 is put when a replay keeps the file's own times."""
@@ -100,7 +101,10 @@ def shipped_trace(name: Format) -> Path:
 
 @contextmanager
 def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
-    """A text file, plain or gzip by its first bytes; Misconfigured if it cannot be opened."""
+    """A text file, plain or gzip by its first bytes.
+
+    Misconfigured if it cannot be opened, BadInput if it turns out to be no text while it is read.
+    """
     try:
         raw = path.open("rb")
     except OSError as e:
@@ -110,7 +114,22 @@ def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
         raw.seek(0)
         stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
         with io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
-            yield text
+            try:
+                yield text
+            except _NO_TEXT as e:
+                raise _no_text(str(path), e) from None
+
+
+_NO_TEXT = (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error)
+
+
+def _no_text(where: str, e: Exception) -> BadInput:
+    why = (
+        f"not UTF-8 text ({e.reason})"
+        if isinstance(e, UnicodeDecodeError)
+        else f"broken gzip ({e})"
+    )
+    return BadInput(f"{where}: {why}", reason="bad_encoding")
 
 
 def lines_of(path: Path) -> Generator[tuple[int, str], None, None]:
@@ -126,14 +145,8 @@ def lines_of(path: Path) -> Generator[tuple[int, str], None, None]:
                         reason="too_large",
                     )
                 yield number, line.rstrip("\r\n")
-        except UnicodeDecodeError as e:
-            raise BadInput(
-                f"{path}:{number + 1}: not UTF-8 text ({e.reason})", reason="bad_encoding"
-            ) from None
-        except (gzip.BadGzipFile, EOFError) as e:
-            raise BadInput(
-                f"{path}:{number + 1}: broken gzip ({e})", reason="bad_encoding"
-            ) from None
+        except _NO_TEXT as e:
+            raise _no_text(f"{path}:{number + 1}", e) from None
 
 
 def detect(path: Path) -> Format:
@@ -146,7 +159,7 @@ def detect(path: Path) -> Format:
     if columns[:4] == ALIBABA_COLUMNS[:4]:
         return Format.ALIBABA
     try:
-        value = json.loads(first)
+        value = parse_json(first)
     except ValueError:
         value = None
     if isinstance(value, dict):
@@ -196,7 +209,7 @@ def _read_mooncake(path: Path) -> Iterator[TraceRow]:
     for number, line in lines_of(path):
         where = f"{path}:{number}"
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except ValueError as e:
             _bad(where, line, f"one JSON object ({e})")
         if not isinstance(value, dict):
