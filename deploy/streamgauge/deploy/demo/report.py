@@ -71,11 +71,12 @@ def verdict_table(verdict: Verdict) -> Table:
         table.add_column(name, justify="right" if name == "delay" else "left", no_wrap=True)
     for finding in verdict.findings:
         planted, by, delay_s = finding.planted, finding.by, finding.delay_s
+        found_ms = finding.found_ms
         table.add_row(
             planted.kind,
             planted.app,
             clock(planted.start_ms),
-            clock(by.fired_ms) if by else "[bold red]missed[/]",
+            clock(found_ms) if found_ms is not None else "[bold red]missed[/]",
             by.rule if by else "",
             duration(delay_s) if delay_s is not None else "",
         )
@@ -160,7 +161,13 @@ def as_json(verdict: Verdict, answers: Sequence[QueryAnswer], usage: Usage) -> d
     """The whole answer as plain data."""
 
     def episode(e: Episode) -> dict[str, object]:
-        return {"rule": e.rule, "app": e.app, "severity": e.severity, "fired_ms": e.fired_ms}
+        return {
+            "rule": e.rule,
+            "app": e.app,
+            "severity": e.severity,
+            "fired_ms": e.fired_ms,
+            "paged_ms": e.paged_ms,
+        }
 
     def planted(p: Planted) -> dict[str, object]:
         return {

@@ -28,7 +28,7 @@ from streamgauge.deploy.demo import questions, report
 from streamgauge.deploy.demo.leftovers import Leftovers
 from streamgauge.deploy.demo.runs import KEEP_RUNS, forget_runs, runs_folder
 from streamgauge.deploy.demo.verdict import Planted, Verdict, judge
-from streamgauge.deploy.demo.watch import AlertWatch, EvaluationWatch
+from streamgauge.deploy.demo.watch import AlertWatch, EvaluationWatch, episodes_of
 from streamgauge.deploy.paths import home_folder
 from streamgauge.deploy.stack import Stack, StackConfig
 from streamgauge.producers.traffic import TrafficReport, parse_kinds, replay
@@ -123,7 +123,7 @@ class _Demo:
                     Planted(str(i.kind), i.app, i.start_ms, i.end_ms, i.severity_class == "page")
                     for i in sent.incidents
                 ],
-                list(alerts.episodes),
+                episodes_of(list(alerts.alerts)),
             )
             self._report(stack, sent, verdict, self.clock.monotonic() - started)
             if self._stays():
@@ -176,8 +176,8 @@ class _Demo:
         self._wait(evaluated, "the rules were not evaluated to the end of the replay")
         self._wait(lambda: not rules.machine_is_behind(), "the alert engine did not catch up")
         seen = -1
-        while seen != alerts.records:
-            seen = alerts.records
+        while seen != len(alerts.alerts):
+            seen = len(alerts.alerts)
             self.clock.sleep(1.0)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:

@@ -7,13 +7,14 @@ Out: episodes for the verdict, and the event time up to which every rule has bee
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from streamgauge.alerting import AlertSubscriber
 from streamgauge.alerting.evaluation.self_alerts import RESERVED_RULES
 from streamgauge.contracts import topics
-from streamgauge.contracts.alerts import Alert, Transition
+from streamgauge.contracts.alerts import Alert, AlertStatus, Severity, Transition
 from streamgauge.contracts.evaluations import EvaluationRecord
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.records import to_ms
@@ -23,23 +24,34 @@ NO_APP = ""
 """App of an alert about no app: nothing planted explains it."""
 
 
-def episode_of(alert: Alert) -> Episode:
-    """What the verdict needs of a `fired` record."""
-    return Episode(
-        rule=alert.rule,
-        app=alert.labels.get("app", NO_APP),
-        severity=str(alert.severity),
-        fired_ms=to_ms(alert.fired_at or alert.updated_at),
-        episode=alert.episode,
-    )
+def episodes_of(alerts: Iterable[Alert]) -> list[Episode]:
+    """What the verdict needs of the records of a topic: one entry per episode that fired."""
+    fired: dict[str, Alert] = {}
+    paged_ms: dict[str, int] = {}
+    for alert in alerts:
+        if alert.transition == Transition.FIRED:
+            fired.setdefault(alert.episode, alert)
+        if alert.status == AlertStatus.FIRING and alert.severity == Severity.PAGE:
+            at = to_ms(alert.updated_at)
+            paged_ms[alert.episode] = min(at, paged_ms.get(alert.episode, at))
+    return [
+        Episode(
+            rule=alert.rule,
+            app=alert.labels.get("app", NO_APP),
+            severity=str(alert.severity),
+            fired_ms=to_ms(alert.fired_at or alert.updated_at),
+            episode=episode,
+            paged_ms=paged_ms.get(episode),
+        )
+        for episode, alert in fired.items()
+    ]
 
 
 class AlertWatch:
     """Collects every alert of the run in a thread, from the beginning of the topic."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        self.episodes: list[Episode] = []
-        self.records = 0
+        self.alerts: list[Alert] = []
         self._subscriber = AlertSubscriber(kafka)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
@@ -48,9 +60,7 @@ class AlertWatch:
     def _run(self) -> None:
         while not self._closing.is_set():
             for alert in self._subscriber.iter(timeout=0.5):
-                self.records += 1
-                if alert.transition == Transition.FIRED:
-                    self.episodes.append(episode_of(alert))
+                self.alerts.append(alert)
                 if self._closing.is_set():
                     break
 
