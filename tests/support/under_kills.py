@@ -10,7 +10,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
@@ -30,17 +31,27 @@ TAIL_S = 120.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Counts of the store, alert episodes in the trace's own time, contents per alert id.
+class Episode:
+    """One alert episode: every time at which it is said to have fired and to have resolved.
 
-    episodes: (rule, app or "", fired at) of each `fired` id, the engine's alerts about itself too.
+    In seconds of the trace's own time. app: "" for the engine's alerts about itself.
     """
+
+    rule: str
+    app: str
+    fired_s: list[float] = field(default_factory=list)
+    resolved_s: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Counts of the store, alert episodes that fired or resolved, records per alert id."""
 
     report: TrafficReport
     raw: dict[str, int]
     windows: dict[int, tuple[int, int, int]]
-    episodes: list[tuple[str, str, float]]
-    contents_by_id: dict[str, set[bytes]]
+    episodes: list[Episode]
+    records_by_id: dict[str, list[bytes]]
 
 
 RAW = """
@@ -139,12 +150,21 @@ def _outcome(stack: Stack, report: TrafficReport) -> Outcome:
         for seconds, view in ((10, "v_10s"), (60, "v_minute"), (3600, "v_hour")):
             row = client.query(windows_sql(view), {})[0]
             windows[seconds] = (int(row["n"]), int(row["tokens_in"]), int(row["tokens_out"]))
-    contents: dict[str, set[bytes]] = defaultdict(set)
-    fired: dict[str, tuple[str, str, float]] = {}
+    records: dict[str, list[bytes]] = defaultdict(list)
+    episodes: dict[str, Episode] = {}
+
+    def own_s(at: datetime | None) -> float:
+        assert at is not None
+        return at.timestamp() - report.shift_ms / 1000
+
     for value in read_topic(stack.kafka, topics.ALERTS):
         alert = Alert.model_validate_json(value)
-        contents[alert.id].add(value)
-        if alert.transition == Transition.FIRED and alert.fired_at is not None:
-            own_ms = alert.fired_at.timestamp() * 1000 - report.shift_ms
-            fired[alert.id] = (alert.rule, alert.labels.get("app", ""), own_ms / 1000)
-    return Outcome(report, raw, windows, sorted(fired.values()), dict(contents))
+        records[alert.id].append(value)
+        if alert.transition not in (Transition.FIRED, Transition.RESOLVED):
+            continue
+        found = episodes.setdefault(alert.episode, Episode(alert.rule, alert.labels.get("app", "")))
+        if alert.transition == Transition.FIRED:
+            found.fired_s.append(own_s(alert.fired_at))
+        else:
+            found.resolved_s.append(own_s(alert.ends_at))
+    return Outcome(report, raw, windows, list(episodes.values()), dict(records))

@@ -1,8 +1,10 @@
 """kill -9 of every process of the stack in mid-replay: counts exact, the same alert episodes.
 
 The episodes are those of the Azure trace with the incidents of seed 7, in the trace's own time
-(seconds since the epoch). Each follows by hand from the truth file and the rule's definition: the
-first step of the rule's grid at which its window holds the condition, plus `for`.
+(seconds since the epoch). Each follows from the events and the rule's definition alone: it fires at
+the first step of the rule's grid at which its window has held the condition for `for`, and resolves
+when the window has been on the safe side of `recover` for `keep_firing_for`. The script
+tests/independent/episodes.py, which shares no code with the engine, works them out.
 """
 
 from __future__ import annotations
@@ -11,26 +13,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.under_kills import Outcome, replay_under_kills
+from tests.independent.episodes import all_episodes, azure_with_incidents
+from tests.support.under_kills import Episode, Outcome, replay_under_kills
 
 SEED = 7
 REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS = 19_969, 165_143_160, 4_351_270
 """The trace's 19,366 requests and 603 of the runaway agent, less those of the silent app."""
 
-EPISODES = {
-    ("ErrorBurstFast", "ops-agent"): [1700161340],
-    ("ErrorRateHigh", "ops-agent"): [1700161470],
-    ("LatencyShift", "translate"): [1700161170],
-    ("TTFTShift", "translate"): [1700161260],
-    ("OutputSpeedDrop", "translate"): [1700161380],
-    ("CostPerRequestShift", "doc-summary"): [1700160600],
-    ("NoTraffic", "research-agent"): [1700161620],
-    ("UnpricedModel", "mail-drafts"): [1700161110],
-    ("SpendRunaway", "code-review"): [1700160930],
-    ("BudgetSpent", "code-review"): [1700160960],
-    ("CostPerRequestShift", "code-review"): [1700161080],
-    ("OutputSpeedDrop", "code-review"): [1700161170],
+EPISODES: dict[tuple[str, str], list[tuple[int, int | None]]] = {
+    ("ErrorBurstFast", "ops-agent"): [(1700161340, 1700161750)],
+    ("ErrorRateHigh", "ops-agent"): [(1700161470, None)],
+    ("LatencyShift", "translate"): [(1700161170, 1700162070)],
+    ("TTFTShift", "translate"): [(1700161260, 1700162070)],
+    ("OutputSpeedDrop", "translate"): [(1700161380, 1700161950)],
+    ("CostPerRequestShift", "doc-summary"): [(1700160600, 1700161320)],
+    ("NoTraffic", "research-agent"): [(1700161620, None)],
+    ("UnpricedModel", "mail-drafts"): [(1700161110, None)],
+    ("SpendRunaway", "code-review"): [(1700160930, 1700161560)],
+    ("BudgetSpent", "code-review"): [(1700160960, None)],
+    ("CostPerRequestShift", "code-review"): [(1700161080, 1700161710)],
+    ("OutputSpeedDrop", "code-review"): [(1700161170, 1700161650)],
 }
+"""(fired, resolved) of each episode; None: still open when the trace ends."""
 STEP_S = {"ErrorBurstFast": 10, "BudgetSpent": 60}
 DEFAULT_STEP_S = 30
 
@@ -43,17 +47,28 @@ def check(outcome: Outcome) -> None:
         "n": REQUESTS, "ids": REQUESTS, "tokens_in": INPUT_TOKENS, "tokens_out": OUTPUT_TOKENS,
     }  # fmt: skip
     assert outcome.windows == dict.fromkeys((10, 60, 3600), sent)
-    found: dict[tuple[str, str], list[float]] = {}
-    for rule, app, fired_s in outcome.episodes:
-        found.setdefault((rule, app), []).append(fired_s)
+    found: dict[tuple[str, str], list[Episode]] = {}
+    for episode in outcome.episodes:
+        found.setdefault((episode.rule, episode.app), []).append(episode)
     # Everything that fired, the engine's alerts about itself (they have no app) included: a
     # process that is back within seconds is no stall.
     assert set(found) == set(EPISODES)
-    for key, fired in EPISODES.items():
+    for key, expected in EPISODES.items():
         step_s = STEP_S.get(key[0], DEFAULT_STEP_S)
-        assert found[key] == [pytest.approx(s, abs=step_s) for s in fired], key
-    twins = [i for i, contents in outcome.contents_by_id.items() if len(contents) != 1]
-    assert twins == []
+        seen = sorted(found[key], key=lambda e: e.fired_s)
+        assert [e.fired_s for e in seen] == [
+            [pytest.approx(fired, abs=step_s)] for fired, _ in expected
+        ], key
+        assert [e.resolved_s for e in seen] == [
+            [] if resolved is None else [pytest.approx(resolved, abs=step_s)]
+            for _, resolved in expected
+        ], key
+    repeated = [i for i, records in outcome.records_by_id.items() if len(records) != 1]
+    assert repeated == []
+
+
+def test_the_episodes_expected_here_follow_from_the_events_and_the_rules_alone() -> None:
+    assert all_episodes(azure_with_incidents(SEED)) == EPISODES
 
 
 @pytest.mark.kafka
