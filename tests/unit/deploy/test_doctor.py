@@ -79,6 +79,19 @@ def test_missing_jars_are_to_know_and_changed_ones_bad(
     assert "kafka_2.13-4.3.1.jar" in found.seen
 
 
+def test_a_home_of_java_or_kafka_that_holds_none_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMGAUGE_CACHE", str(tmp_path))
+    monkeypatch.setenv("JAVA_HOME", "/nope")
+    monkeypatch.setenv("KAFKA_HOME", "/nope")
+    for check in (machine.java, machine.jars):
+        ignored, *_ = check(context(tmp_path), CLOCK)
+        assert ignored.level is Level.WARN
+        assert "_HOME=/nope holds no" in ignored.seen
+        assert ignored.mend.startswith("unset ")
+
+
 def test_services_that_do_not_answer_are_bad_and_the_other_checks_go_on(tmp_path: Path) -> None:
     port, other = free_ports(2)
     found = examine(

@@ -197,6 +197,17 @@ def test_a_kafka_home_is_taken_when_nothing_is_installed(
     assert installing.ensure_jars(tmp_path / "cache", env=old) != home / "libs"
 
 
+def test_a_kafka_home_that_holds_none_is_told_and_not_used(
+    lock: tuple[LockedJar, ...], repository: Repository, tmp_path: Path
+) -> None:
+    env = {"KAFKA_HOME": "/nope"}
+    for _ in ("installing", "installed"):
+        lines: list[str] = []
+        installing.ensure_jars(tmp_path / "cache", progress=lines.append, env=env)
+        assert lines[0] == "KAFKA_HOME=/nope holds no Apache Kafka 4 and is not used"
+    assert installing.overlooked_home({}) == ""
+
+
 def test_another_lock_has_another_folder(lock: tuple[LockedJar, ...]) -> None:
     changed = (LockedJar("org.example", "a", "1", "0" * 64), lock[1])
     assert lock_digest(changed) != lock_digest(lock)

@@ -40,6 +40,16 @@ def test_java_home_and_path_are_used_without_the_package(
     assert f"{old} from JAVA_HOME is 11" in caught.value.message
 
 
+def test_a_java_home_that_holds_none_is_told(tmp_path: Path) -> None:
+    fake_java(tmp_path / "old", "11.0.2")
+    fake_java(tmp_path / "new", "21.0.1")
+    for home in ("/nope", str(tmp_path / "old")):
+        line = f"JAVA_HOME={home} holds no Java 17 or newer and is not used"
+        assert finding.overlooked({"JAVA_HOME": home}) == line
+    assert finding.overlooked({"JAVA_HOME": str(tmp_path / "new")}) == ""
+    assert finding.overlooked({}) == ""
+
+
 @pytest.mark.parametrize(
     ("text", "major"),
     [('openjdk version "17.0.15" 2025-04-15', 17), ('java version "1.8.0_402"', 8), ("", 0)],

@@ -31,8 +31,11 @@ def kafka() -> None:
 def _install() -> None:
     """Fetch Kafka's jars into the cache folder, once; every jar must have the lock's sha256."""
     from streamgauge.deploy.kafka import ensure_jars, find_java
+    from streamgauge.deploy.kafka.java import overlooked
 
     java = find_java()
+    if ignored := overlooked():
+        say(ignored)
     libs = ensure_jars(progress=say)
     say(f"Java {java.major} from {java.source}")
     answer(str(libs))

@@ -15,8 +15,8 @@ from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.context import Context
 from streamgauge.deploy.doctor.model import Finding, Level
-from streamgauge.deploy.kafka.jars import kafka_home, verify_jars
-from streamgauge.deploy.kafka.java import find_java
+from streamgauge.deploy.kafka.jars import kafka_home, overlooked_home, verify_jars
+from streamgauge.deploy.kafka.java import find_java, overlooked
 from streamgauge.deploy.kafka.local import LocalKafka
 from streamgauge.deploy.paths import cache_folder
 from streamgauge.deploy.ports import free_ports
@@ -125,11 +125,15 @@ def ports(_context: Context, _clock: Clock) -> Iterator[Finding]:
 def java(_context: Context, _clock: Clock) -> Iterator[Finding]:
     """The runtime of the local Kafka."""
     found = find_java()
+    if ignored := overlooked():
+        yield Finding("java", Level.WARN, ignored, "unset JAVA_HOME, or name a Java 17 or newer")
     yield Finding("java", Level.OK, f"Java {found.major} from {found.source}: {found.path}")
 
 
 def jars(_context: Context, _clock: Clock) -> Iterator[Finding]:
     """Kafka's jars, compared with the lock byte by byte."""
+    if ignored := overlooked_home():
+        yield Finding("jars", Level.WARN, ignored, "unset KAFKA_HOME, or name an Apache Kafka 4")
     try:
         yield Finding("jars", Level.OK, f"verified in {verify_jars()}")
     except Misconfigured as error:

@@ -71,6 +71,8 @@ def ensure_jars(
     jars = read_lock()
     libs = libs_folder(cache, jars)
     libs.mkdir(parents=True, exist_ok=True)
+    if ignored := overlooked_home(env):
+        progress(ignored)
     if check_folder(libs, jars).ok:
         return libs
     home = kafka_home(env)
@@ -90,6 +92,16 @@ def kafka_home(env: Mapping[str, str] = os.environ) -> Path | None:
     if home and any(Path(home, "libs").glob("kafka_2.1*-4.*.jar")):
         return Path(home)
     return None
+
+
+def overlooked_home(env: Mapping[str, str] = os.environ) -> str:
+    """What is wrong with the folder of KAFKA_HOME, so that it is not used; "" if nothing is.
+
+    That the verified jars come first, once they are installed, is nothing wrong.
+    """
+    if not env.get(ENV_KAFKA_HOME) or kafka_home(env) is not None:
+        return ""
+    return f"{ENV_KAFKA_HOME}={env[ENV_KAFKA_HOME]} holds no Apache Kafka 4 and is not used"
 
 
 def _fetch_missing(

@@ -65,6 +65,17 @@ def _major_of(java: Path) -> int:
     return parse_major(done.stderr + done.stdout)
 
 
+def overlooked(env: Mapping[str, str] = os.environ) -> str:
+    """What is wrong with the Java that JAVA_HOME names, so that it is not used; "" if nothing is.
+
+    That another Java comes first by rank is nothing wrong.
+    """
+    home = env.get("JAVA_HOME")
+    if not home or _major_of(Path(home) / "bin" / "java") >= OLDEST_MAJOR:
+        return ""
+    return f"JAVA_HOME={home} holds no Java {OLDEST_MAJOR} or newer and is not used"
+
+
 def find_java(env: Mapping[str, str] = os.environ) -> Java:
     """First Java of version 17 or newer; Misconfigured, naming all that were seen, if none."""
     seen = []

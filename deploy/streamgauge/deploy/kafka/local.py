@@ -27,7 +27,7 @@ from typing import Any
 
 from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.deploy.kafka.jars import ensure_jars
-from streamgauge.deploy.kafka.java import Java, find_java
+from streamgauge.deploy.kafka.java import Java, find_java, overlooked
 from streamgauge.deploy.kafka.properties import cluster_id, jvm_flags, server_properties
 from streamgauge.deploy.paths import write_atomic
 from streamgauge.deploy.ports import HOST, accepts, free_ports, is_free, require_free
@@ -123,6 +123,8 @@ class LocalKafka:
                 hint="use it, or stop it with `streamgauge kafka stop`",
             )
         java = find_java()
+        if ignored := overlooked():
+            self._progress(ignored)
         libs = ensure_jars(self._cache, progress=self._progress)
         self._prepare(java, libs)
         logs = self.data_dir / "logs"
