@@ -47,8 +47,14 @@ def check(outcome: Outcome) -> None:
         "n": REQUESTS, "ids": REQUESTS, "tokens_in": INPUT_TOKENS, "tokens_out": OUTPUT_TOKENS,
     }  # fmt: skip
     assert outcome.windows == dict.fromkeys((10, 60, 3600), sent)
+    check_episodes(outcome.episodes)
+    repeated = [i for i, records in outcome.records_by_id.items() if len(records) != 1]
+    assert repeated == []
+
+
+def check_episodes(episodes: list[Episode]) -> None:
     found: dict[tuple[str, str], list[Episode]] = {}
-    for episode in outcome.episodes:
+    for episode in episodes:
         found.setdefault((episode.rule, episode.app), []).append(episode)
     # Everything that fired, the engine's alerts about itself (they have no app) included: a
     # process that is back within seconds is no stall.
@@ -63,12 +69,29 @@ def check(outcome: Outcome) -> None:
             [] if resolved is None else [pytest.approx(resolved, abs=step_s)]
             for _, resolved in expected
         ], key
-    repeated = [i for i, records in outcome.records_by_id.items() if len(records) != 1]
-    assert repeated == []
 
 
 def test_the_episodes_expected_here_follow_from_the_events_and_the_rules_alone() -> None:
     assert all_episodes(azure_with_incidents(SEED)) == EPISODES
+
+
+def test_an_end_that_is_lost_late_or_doubled_would_be_noticed() -> None:
+    def seen(*of_burst: float) -> list[Episode]:
+        return [
+            Episode(
+                rule, app, [fired],
+                list(of_burst) if rule == "ErrorBurstFast" else [resolved] if resolved else [],
+            )
+            for (rule, app), expected in EPISODES.items()
+            for fired, resolved in expected
+        ]  # fmt: skip
+
+    ((_, end),) = EPISODES["ErrorBurstFast", "ops-agent"]
+    assert end is not None
+    check_episodes(seen(end))
+    for wrong in ((), (end + 30,), (end, end)):
+        with pytest.raises(AssertionError):
+            check_episodes(seen(*wrong))
 
 
 @pytest.mark.kafka
