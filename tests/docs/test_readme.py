@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streamgauge.alerting import AlertSubscriber, fire_test
+from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.kafka import ENV_PREFIX, KafkaSettings
+from streamgauge.contracts.topics import EVENTS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
 from tests.support.alert_engine import Feed, engine, feed, settings, steady
+from tests.support.metrics_worker import produce
 from tests.support.waiting import until
 from tests.support.workers import WorkerProcess
 
@@ -46,10 +52,10 @@ def start_python(name: str, kafka: KafkaSettings, output: Path) -> subprocess.Po
         )  # fmt: skip
 
 
-def test_every_python_and_sql_block_of_the_readme_is_marked_to_run() -> None:
+def test_every_code_block_of_the_readme_is_marked_to_run() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    fenced = len(re.findall(r"^```(?:python|sql)$", text, re.MULTILINE))
-    assert fenced == len(BLOCK.findall(text)) >= 5
+    fenced = len(re.findall(r"^```(?:python|sql|sh)$", text, re.MULTILINE))
+    assert fenced == len(BLOCK.findall(text)) >= 8
 
 
 @pytest.mark.kafka
@@ -106,17 +112,130 @@ def test_subscription_example_prints_what_is_open_and_what_comes(
     assert not [line for line in lines if line.split()[0] not in ("open", "firing", "resolved")]
 
 
+def stored_events(now_ms: int) -> list[dict[str, Any]]:
+    """Of two apps, all in this minute; every figure asked for follows by hand.
+
+    search: 20 calls of 100, 200 ... 2,000 ms, 1,000 tokens in and 500 out each.
+    agent: 4 such calls of a dearer model in 50 ms, 3 server errors and a rate limit.
+    """
+
+    def call(n: int, **fields: Any) -> dict[str, Any]:
+        return {
+            "v": 1, "id": f"r{n}", "type": "llm.request", "ts": now_ms, "op": "chat",
+            "provider": "openai", "status": "ok", "content": "none",
+            **fields,
+        }  # fmt: skip
+
+    tokens = {"input_tokens": 1000, "output_tokens": 500}
+    search = [
+        call(n, app="search", model="gpt-4o-mini", duration_ms=100 * n, **tokens)
+        for n in range(1, 21)
+    ]
+    agent = {"app": "agent", "model": "gpt-4o", "duration_ms": 50}
+    failed = ["server_error", "rate_limit", "server_error", "server_error"]
+    return [
+        *search,
+        *(call(n, **agent, **tokens) for n in range(21, 25)),
+        *(
+            call(n, **(agent | {"status": "error"}), error_type=what)
+            for n, what in enumerate(failed, start=25)
+        ),
+    ]
+
+
+@pytest.mark.kafka
 @pytest.mark.clickhouse
-@pytest.mark.parametrize("index", range(3))
-def test_sql_examples_of_the_readme_are_accepted_by_the_views(
-    store: StoreSettings, index: int
+@pytest.mark.slow
+def test_sql_examples_of_the_readme_answer_what_the_stored_events_say(
+    settings: KafkaSettings, store: StoreSettings, tmp_path: Path
 ) -> None:
-    sql = blocks("sql")[index]
-    client = connect(store)
+    now_ms = SystemClock().now_ms()
+    values = [json.dumps(event).encode() for event in stored_events(now_ms)]
+    produce(settings.bootstrap, settings.topic(EVENTS), values, partition=0)
+    module = "streamgauge.stream_processors.metrics.main"
+    worker = WorkerProcess(module, settings, store, tmp_path / "metrics.log")
+    worker.start()
+    latency, cost, errors = blocks("sql")
     try:
-        client.query(sql, {})
+        with connect(store) as client:
+            count = "SELECT count() AS n FROM v_requests"
+            worker.wait_for("the events", lambda: client.query(count)[0]["n"] == 28)
+            by_minute, by_cost, by_error = (client.query(q) for q in (latency, cost, errors))
     finally:
-        client.close()
+        worker.end()
+    minute = datetime.fromtimestamp(now_ms // 60_000 * 60, UTC)
+    # nearest rank: the 8th of 8 calls of 50 ms, the 19th of 20; within the 1 % of a histogram
+    assert by_minute == [
+        {"app": "agent", "t": minute, "n": 8, "p95_ms": pytest.approx(50, rel=0.01)},
+        {"app": "search", "t": minute, "n": 20, "p95_ms": pytest.approx(1900, rel=0.01)},
+    ]
+    # a million tokens in and out: gpt-4o 2.50 and 10 USD, gpt-4o-mini 0.15 and 0.60 USD
+    assert [(r["app"], r["model"], float(r["usd"])) for r in by_cost] == [
+        ("agent", "gpt-4o", 4 * (0.0025 + 0.005)),
+        ("search", "gpt-4o-mini", pytest.approx(20 * (0.00015 + 0.0003))),
+    ]
+    assert by_error == [
+        {"app": "agent", "model": "gpt-4o", "error_type": "server_error", "n": 3},
+        {"app": "agent", "model": "gpt-4o", "error_type": "rate_limit", "n": 1},
+    ]
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs a line as a person types it in this folder, with an environment that is ready."""
+    venv = tmp_path / "venv"
+    venv.mkdir()
+    (venv / "bin").symlink_to(Path(sys.executable).parent)
+    (venv / ".server").touch()  # newer than what it is made from: make installs nothing
+    env = {k: v for k, v in os.environ.items() if not k.startswith("STREAMGAUGE_")}
+    env |= {k: v for k, v in os.environ.items() if k == "STREAMGAUGE_CACHE"}
+    env |= {"STREAMGAUGE_HOME": str(tmp_path / "home"), "VENV": str(venv)}
+    env["PATH"] = f"{venv / 'bin'}:{env['PATH']}"
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=ROOT, env=env, capture_output=True, text=True, timeout=180
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    yield run
+    run("streamgauge down")
+
+
+def lines_of(name: str) -> list[str]:
+    """The lines of a block of shell, without comments."""
+    (code,) = blocks(name)
+    return [line.partition("#")[0].strip() for line in code.splitlines()]
+
+
+@pytest.mark.kafka
+@pytest.mark.clickhouse
+@pytest.mark.slow
+def test_shell_commands_of_the_readme_run_one_after_the_other(
+    typed: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    demo, up = lines_of("make")
+    planned = typed(f"{demo} -n SEED=7 INCIDENTS=none")  # test_demo.py runs what it would run
+    assert planned.stdout.split()[1:] == ["demo", "--seed", "7", "--incidents", "none"]
+    done = typed(up)
+    assert done.returncode == 0, done.stderr
+    assert "Kafka" in done.stdout + done.stderr
+
+    activate, *commands = lines_of("commands")
+    assert activate == "source .venv/bin/activate"  # done by the fixture's PATH
+    answers = {}
+    for line in commands:
+        endless = line == "streamgauge alerts tail"
+        done = typed(f"timeout 5 {line}" if endless else line)
+        ended_well = 124 if endless else 0
+        assert done.returncode == ended_well, f"{line}: {done.stdout}\n{done.stderr}"
+        answers[line.split()[1]] = done.stdout
+    assert "Commands:" in answers["--help"]
+    assert "metrics" in answers["status"]
+    assert answers["doctor"]
+    assert typed("make status").returncode == 0
+    assert typed("make down").returncode == 0
 
 
 def test_ten_line_embedding_example_has_at_most_ten_statements() -> None:
