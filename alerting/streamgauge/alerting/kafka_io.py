@@ -32,6 +32,8 @@ from streamgauge.contracts.topics import TopicSpec
 
 TRANSACTION_TIMEOUT_MS = 10_000
 SESSION_TIMEOUT_MS = 10_000
+QUIET: Mapping[str, Any] = {"log_level": 2}
+"""librdkafka tells every attempt to connect; that the broker is away is told by our own errors."""
 _FENCED = frozenset(
     {
         KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH,
@@ -69,7 +71,7 @@ def consumer(
     )  # fmt: skip
     if instance:
         config["group.instance.id"] = instance
-    return Consumer({**config, **(more or {})}, logger=_log())
+    return Consumer({**QUIET, **config, **(more or {})}, logger=_log())
 
 
 def transactional_producer(settings: KafkaSettings, transactional_id: str) -> Producer:
@@ -79,7 +81,7 @@ def transactional_producer(settings: KafkaSettings, transactional_id: str) -> Pr
         linger_ms=2, partitioner="murmur2_random", compression_type="zstd",
         allow_auto_create_topics=False, reconnect_backoff_max_ms=1000,
     )  # fmt: skip
-    producer = Producer(config, logger=_log())
+    producer = Producer({**QUIET, **config}, logger=_log())
     try:
         producer.init_transactions(CALL_TIMEOUT_S)
     except KafkaException as e:
@@ -125,7 +127,7 @@ class TopicIdentity:
 
 def identities(settings: KafkaSettings, *specs: TopicSpec) -> list[TopicIdentity]:
     """Ids of topics; Misconfigured if one is missing, Unreachable if nobody answers."""
-    config: dict[str, Any] = settings.librdkafka()
+    config: dict[str, Any] = {**QUIET, **settings.librdkafka()}
     admin = AdminClient(config, logger=_log())
     names = [settings.topic(s) for s in specs]
     found = []

@@ -122,7 +122,7 @@ class Engine:
         return facts
 
     def _until_there(self, make: Callable[[], T]) -> T:
-        deadline = self._clock.monotonic() + START_S
+        deadline, said = self._clock.monotonic() + START_S, ""
         while True:
             try:
                 return make()
@@ -131,7 +131,9 @@ class Engine:
                     if isinstance(e, Restart):
                         raise Unreachable(str(e)) from e
                     raise
-                log.info("waiting", extra={"why": str(e)})
+                if str(e) != said:
+                    said = str(e)
+                    log.info("waiting", extra={"why": said})
             self._stop.wait(AGAIN_S)
 
     def _run(self, name: str) -> None:

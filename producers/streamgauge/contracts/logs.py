@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from streamgauge.contracts.errors import Misconfigured
 
 ENV_LOG_LEVEL = "STREAMGAUGE_LOG_LEVEL"
+SAID_BY_OUR_ERRORS = ("urllib3.connectionpool", "clickhouse_connect.driver")
+"""Loggers of libraries that warn of each attempt whose failure our own errors tell once."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -59,3 +61,5 @@ def set_up_logging(
     root.setLevel(level)
     for name in noisy:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in SAID_BY_OUR_ERRORS:
+        logging.getLogger(name).setLevel(logging.ERROR)

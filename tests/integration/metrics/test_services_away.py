@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.storage.embedded.process import EmbeddedStore
 from streamgauge.storage.migrate import migrate
 from streamgauge.storage.settings import StoreSettings
@@ -21,6 +24,7 @@ from tests.support.metrics_worker import (
     sums,
     until,
 )
+from tests.support.workers import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -98,3 +102,35 @@ def test_a_wrong_setting_is_said_in_one_line_with_exit_2(
         assert worker.wait() == 2
     (line,) = worker.log.read_text().strip().splitlines()
     assert "STREAMGAUGE_FLUSH_EVENTS='many': expected a number from 100 to 50000" in line
+
+
+def test_a_service_that_is_away_at_the_start_is_told_once_and_again_in_the_last_line(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    here = KafkaSettings(kafka.bootstrap, topic_prefix)
+    no_kafka = KafkaSettings("127.0.0.1:1", topic_prefix)
+    no_store = replace(store, url="http://127.0.0.1:1")
+    cases = {
+        "metrics without Kafka": ("stream_processors.metrics", no_kafka, store),
+        "metrics without a store": ("stream_processors.metrics", here, no_store),
+        "alerts without Kafka": ("alerting", no_kafka, store),
+        "alerts without a store": ("alerting", here, no_store),
+    }
+    started = {
+        name: WorkerProcess(f"streamgauge.{module}.main", at, to, tmp_path / f"{name}.log")
+        for name, (module, at, to) in cases.items()
+    }
+    try:
+        for worker in started.values():
+            worker.start()
+        for name, worker in started.items():
+            assert worker.process is not None
+            assert worker.process.wait(90) == 3, name
+            *before, last = worker.log.read_text().strip().splitlines()
+            assert "127.0.0.1:1" in last, name
+            said = [json.loads(line) for line in before]
+            assert [line["event"] for line in said] == ["waiting"], f"{name}: {before}"
+        assert "Connection refused" in started["metrics without Kafka"].tail()
+    finally:
+        for worker in started.values():
+            worker.end()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import urllib3
 
 from streamgauge.contracts.environment import clock_mode, lateness_s, number
 from streamgauge.contracts.errors import Misconfigured
@@ -58,6 +59,16 @@ def test_a_log_line_is_one_json_object_with_its_facts(
     assert fields["service"] == "alerts"
     assert fields["rows"] == 3
     assert fields["error"].endswith("ValueError: a\nb")
+
+
+def test_attempts_to_connect_are_left_to_our_own_errors(
+    root_logger: logging.Logger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging("alerts", {})
+    pool = urllib3.PoolManager(retries=urllib3.Retry(total=1, backoff_factor=0))
+    with pytest.raises(urllib3.exceptions.MaxRetryError):
+        pool.request("GET", "http://127.0.0.1:1/")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_log_level_that_is_none_is_refused(root_logger: logging.Logger) -> None:

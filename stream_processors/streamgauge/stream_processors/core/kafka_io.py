@@ -7,6 +7,7 @@ Not here: consuming events (chunk_transport.py).
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,20 +53,41 @@ class Source:
     partitions: int
 
 
+def _quiet(settings: KafkaSettings, **more: object) -> dict[str, Any]:
+    """Settings of a client that does not tell every attempt to connect on stderr.
+
+    What failed is in our own errors.
+    """
+    return {"log_level": 2, **settings.librdkafka(**more)}
+
+
 class Sources:
     """Who a topic is right now: its id changes when it is deleted and made anew."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._heard = ""
         self._admin = AdminClient(
-            cast(Any, settings.librdkafka(**{"topic.metadata.refresh.interval.ms": -1}))
+            cast(
+                Any,
+                {
+                    **_quiet(settings, **{"topic.metadata.refresh.interval.ms": -1}),
+                    "error_cb": self._hear,
+                },
+            )
         )
+
+    def _hear(self, error: KafkaError) -> None:
+        """Why the broker does not answer: the requests themselves only time out."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._heard = re.sub(r" \(after [^()]*\)$", "", error.str())
 
     def describe(self, topics: Sequence[str]) -> dict[str, Source]:
         """Sources by topic name.
 
         Raises Misconfigured if a topic does not exist, Unreachable if the broker does not answer.
         """
+        self._heard = ""
         found = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=ASK_S)
         sources = {}
         for topic, future in found.items():
@@ -74,7 +96,9 @@ class Sources:
             except KafkaException as e:
                 raise self._error(topic, e) from e
             except TimeoutError as e:
-                raise Unreachable(f"Kafka at {self._settings.bootstrap} does not answer") from e
+                raise self._unreachable("") from e
+            finally:
+                self._admin.poll(0)  # hear; nobody else takes in what the client has to say
             sources[topic] = Source(topic, source_id(topic, str(d.topic_id)), len(d.partitions))
         return sources
 
@@ -91,8 +115,13 @@ class Sources:
             KafkaError.SASL_AUTHENTICATION_FAILED,
         ):
             return Misconfigured(f"Kafka refuses topic {topic}: {e.args[0].str()}")
+        return self._unreachable(e.args[0].str())
+
+    def _unreachable(self, why: str) -> Unreachable:
+        self._admin.poll(0)
+        why = self._heard or why
         return Unreachable(
-            f"Kafka at {self._settings.bootstrap} does not answer: {e.args[0].str()}"
+            f"Kafka at {self._settings.bootstrap} does not answer{why and f': {why}'}"
         )
 
 
@@ -104,7 +133,8 @@ class Publisher:
         self._dead = settings.topic(DEAD_LETTERS)
         self._bootstrap = settings.bootstrap
         self._producer = Producer(
-            settings.librdkafka(
+            _quiet(
+                settings,
                 **{
                     "acks": "all",
                     "enable.idempotence": True,
@@ -113,7 +143,7 @@ class Publisher:
                     "message.timeout.ms": 10_000,
                     "message.max.bytes": int(DEAD_LETTERS.config["max.message.bytes"]) + 2**20,
                     "log.connection.close": False,
-                }
+                },
             )
         )
 
@@ -195,13 +225,14 @@ def last_progress(
     found: dict[str, PartitionProgress] = {}
     partition = TopicPartition(settings.topic(TICKS), 0)
     consumer = Consumer(
-        settings.librdkafka(
+        _quiet(
+            settings,
             **{
                 "group.id": f"sg-ticks-{writer}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
-            }
+            },
         )
     )
     deadline = time.monotonic() + timeout_s

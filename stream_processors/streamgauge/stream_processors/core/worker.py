@@ -156,7 +156,7 @@ class ChunkWorker:
 
     async def _reach(self) -> None:
         """Kafka, its topics and the store answer; else Misconfigured or Unreachable."""
-        deadline = time.monotonic() + START_S
+        deadline, said = time.monotonic() + START_S, ""
         while True:
             try:
                 await self._in_thread(self._outside.reach)
@@ -164,7 +164,9 @@ class ChunkWorker:
             except Unreachable as e:
                 if time.monotonic() > deadline or self._stop.is_set():
                     raise
-                log.warning("waiting", extra={"error": str(e)})
+                if str(e) != said:
+                    said = str(e)
+                    log.warning("waiting", extra={"error": said})
                 await asyncio.sleep(1)
 
     def _app(self) -> faust.App:
