@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +9,7 @@ from dataclasses import replace
 from benchmarks.consumers.meter import Meter
 from streamgauge.stream_processors import telemetry
 from streamgauge.stream_processors.core.chunks import Chunk
-from streamgauge.stream_processors.core.worker import ChunkWorker
+from streamgauge.stream_processors.core.worker import run_worker
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.metrics.main import build_spec
 from streamgauge.stream_processors.metrics.processor import MetricsProcessor
@@ -36,7 +35,7 @@ def main() -> None:
 
     processor.absorb = metered  # type: ignore[method-assign]
     telemetry.show_flush = landed
-    asyncio.run(ChunkWorker(replace(spec, processor=processor), WorkerSettings.from_env()).run())
+    run_worker(replace(spec, processor=processor), WorkerSettings.from_env())
 
 
 if __name__ == "__main__":

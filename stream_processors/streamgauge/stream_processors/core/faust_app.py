@@ -12,7 +12,7 @@ from streamgauge.stream_processors.core.chunk_transport import ChunkTransport
 from streamgauge.stream_processors.core.kafka_io import credentials
 from streamgauge.stream_processors.settings import WorkerSettings
 
-BUFFERED_RUNS = 8
+BUFFERED_RUNS = 4
 FETCH_BYTES = 1024 * 1024
 METADATA_MS = 5_000  # so soon a topic made anew, or new partitions, are noticed
 

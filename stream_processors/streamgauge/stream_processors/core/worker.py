@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import faust
+import pyarrow as pa
 from faust.types import TP, EventT
 
 from streamgauge.contracts.clock import Clock, SystemClock
@@ -393,4 +394,6 @@ class ChunkWorker:
 
 def run_worker(spec: WorkerSpec, settings: WorkerSettings) -> int:
     """Run a worker until SIGTERM; its exit code (0). Errors of start-up propagate."""
+    # Arrow's own allocator keeps what a flush used; the system's gives it back and is no slower.
+    pa.set_memory_pool(pa.system_memory_pool())
     return asyncio.run(ChunkWorker(spec, settings).run())
