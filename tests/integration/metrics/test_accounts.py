@@ -85,6 +85,26 @@ def test_the_account_of_a_client_with_drops_dead_letters_and_repeats_adds_up(
     assert row["missing"] == 7, "what was numbered and did not come: not the dead letters"
 
 
+def test_events_that_were_lost_before_any_other_came_are_missing(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    sink = MemorySink()
+    client = Client(app="shop", sink=sink)
+    for _ in range(60):
+        client.log(model="gpt-4o-mini", duration_ms=100)
+    assert client.close(10) == 0
+    sent = [value for _, value in sink.records]
+    goodbye = json.loads(sent[-1])
+    assert (goodbye["type"], goodbye["accepted"]) == ("client.stats", len(sent)), "counts itself"
+    produce(kafka.bootstrap, topic, sent[50:], partition=0)
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        until(lambda: stored(store) == len(sent) - 50, "what came")
+        assert worker.stop() == 0
+    (row,) = ask(store, "SELECT * FROM v_loss")
+    assert (row["stored"], row["accepted"], row["dropped_n"]) == (len(sent) - 50, len(sent), 0)
+    assert (row["missing"], row["missing_before"], row["missing_after"]) == (50, 50, 0)
+
+
 def test_records_deleted_before_they_were_read_are_counted_as_lost(
     kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
 ) -> None:
