@@ -419,21 +419,44 @@ def test_freshness_shows_every_writer_and_does_not_guess(client: StoreClient, pu
         "ingest_log",
         [
             {"src": SRC, "partition": 1, "outcome": "stored", "n": 90, "end_offset": 150}
-            | {"max_ts": START, "written_at": START + timedelta(seconds=1)}
+            | {"last_offset": 99, "max_ts": START, "written_at": START + timedelta(seconds=1)}
         ],
     )
     drift, metrics = freshness(client)
     assert (drift["writer"], drift["source"], drift["position"]) == ("drift", f"{SRC}/1", 100)
-    seen = (metrics["writer"], metrics["lag"], metrics["watermark"], metrics["last_append"])
-    assert seen == ("metrics", 50, START, None)
+    assert (metrics["writer"], metrics["lag"], metrics["max_ts"]) == ("metrics", 50, START)
     assert metrics["completeness"] == pytest.approx(100 / 150)
+    assert (metrics["last_append"], metrics["watermark"]) == (None, None)
     put("score_windows", [], key="llm.events.v1@other/0")
     (scores,) = (row for row in freshness(client) if row["writer"] == "scores")
-    assert (scores["lag"], scores["end_offset"], scores["watermark"]) == (None, None, None)
+    assert (scores["lag"], scores["end_offset"], scores["max_ts"]) == (None, None, None)
 
 
 def freshness(client: StoreClient) -> list[Row]:
     return client.query("SELECT * FROM v_freshness ORDER BY writer, source")
+
+
+def test_freshness_of_a_writer_that_is_behind_shows_no_times_of_events_it_has_not_read(
+    client: StoreClient, put: Any
+) -> None:
+    """Scores stopped at offset 100; metrics and drift have read what came after."""
+    later, taken = START + timedelta(minutes=5), START + timedelta(minutes=4)
+    for table, flushes in (("score_windows", 1), ("windows", 2), ("histograms", 2)):
+        for _ in range(flushes):
+            put(table, [])
+    log = {"src": SRC, "partition": 0, "outcome": "stored", "n": 100}
+    put("ingest_log", [log | {"last_offset": 99, "max_ts": START, "last_append": START}])
+    second = {"last_offset": 199, "end_offset": 200, "max_ts": later, "last_append": taken}
+    put("ingest_log", [log | second | {"written_at": later}])
+    rows = client.query(
+        "SELECT writer, lag, max_ts, last_append, watermark AS mark, written_at"
+        " FROM v_freshness ORDER BY writer"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("drift", 0, later, taken, taken, None),
+        ("metrics", 0, later, taken, taken, later),
+        ("scores", 100, None, None, None, None),
+    ]
 
 
 def test_newest_verdict_and_prompt_version_win(client: StoreClient, put: Any) -> None:

@@ -81,3 +81,51 @@ ALTER TABLE {{DB}}.v_loss {{ON_CLUSTER}}
     COMMENT COLUMN client_errors 'Client\'s count: errors',
     COMMENT COLUMN heartbeat_at 'Last heartbeat',
     COMMENT COLUMN heartbeat 'Last heartbeat, JSON';
+
+-- One row is one source partition as one writer has it: position, lag, latest times.
+-- The store has positions of every writer, but times only of what the metrics worker logged: events
+-- up to last_offset of ingest_log. A writer that is not past that offset may lack the latest of them,
+-- so its times are not known (its ticks have them). Lateness is a setting of the stack.
+CREATE OR REPLACE VIEW {{DB}}.v_freshness {{ON_CLUSTER}} AS
+SELECT
+    p.writer AS writer,
+    p.source AS source,
+    p.position AS position,
+    if(l.source = '', NULL, greatest(l.end_offset, p.position)) AS end_offset,
+    if(l.source = '', NULL, greatest(l.end_offset, p.position) - p.position) AS lag,
+    if(l.source = '', NULL, if(greatest(l.end_offset, p.position) = 0, 1., p.position / greatest(l.end_offset, p.position))) AS completeness,
+    if(l.source = '' OR p.position <= l.last_offset OR l.max_ts = toDateTime64(0, 3, 'UTC'), NULL, l.max_ts) AS max_ts,
+    if(l.source = '' OR p.position <= l.last_offset OR l.last_append = toDateTime64(0, 3, 'UTC'), NULL, l.last_append) AS last_append,
+    if(max_ts IS NULL OR last_append IS NULL, NULL, least(max_ts, last_append)) AS watermark,
+    if(l.source = '' OR p.writer != 'metrics' OR l.written_at = toDateTime64(0, 3, 'UTC'), NULL, l.written_at) AS written_at
+FROM (
+    SELECT writer, pair.1 AS source, pair.2 AS position
+    FROM (
+        SELECT 'metrics' AS writer, maxMap(next) AS stored FROM {{FROM:windows}} WHERE kind = 1
+        UNION ALL
+        SELECT 'scores' AS writer, maxMap(next) AS stored FROM {{FROM:score_windows}} WHERE kind = 1
+        UNION ALL
+        SELECT 'drift' AS writer, maxMap(next) AS stored FROM {{FROM:histograms}} WHERE kind = 1
+    )
+    ARRAY JOIN CAST(stored, 'Array(Tuple(String, UInt64))') AS pair
+) AS p
+LEFT JOIN (
+    SELECT concat(src, '/', toString(partition)) AS source, max(end_offset) AS end_offset, max(last_offset) AS last_offset,
+        max(max_ts) AS max_ts, max(last_append) AS last_append, max(written_at) AS written_at
+    FROM {{FROM:ingest_log}}
+    WHERE kind = 0
+    GROUP BY source
+) AS l ON l.source = p.source
+COMMENT 'One row is one source partition as one writer has it: position, lag, latest times';
+
+ALTER TABLE {{DB}}.v_freshness {{ON_CLUSTER}}
+    COMMENT COLUMN writer 'metrics, scores or drift',
+    COMMENT COLUMN source 'Source partition: topic@id/partition',
+    COMMENT COLUMN position 'Next offset to be read',
+    COMMENT COLUMN end_offset 'End of the partition as the metrics worker last saw it; NULL: not seen yet',
+    COMMENT COLUMN lag 'end_offset - position',
+    COMMENT COLUMN completeness 'Share of the source partition that is stored: position / end_offset',
+    COMMENT COLUMN max_ts 'Latest event time that this writer has stored; NULL: not known, as while it is behind the metrics worker',
+    COMMENT COLUMN last_append 'When Kafka took the last message that this writer has stored; NULL as max_ts',
+    COMMENT COLUMN watermark 'Lower of max_ts and last_append; less the lateness of the stack it is the watermark of the writer\'s ticks. NULL: not known',
+    COMMENT COLUMN written_at 'Last flush of the metrics worker; NULL for the others, whose flushes are not logged';
