@@ -129,3 +129,40 @@ ALTER TABLE {{DB}}.v_freshness {{ON_CLUSTER}}
     COMMENT COLUMN last_append 'When Kafka took the last message that this writer has stored; NULL as max_ts',
     COMMENT COLUMN watermark 'Lower of max_ts and last_append; less the lateness of the stack it is the watermark of the writer\'s ticks. NULL: not known',
     COMMENT COLUMN written_at 'Last flush of the metrics worker; NULL for the others, whose flushes are not logged';
+
+-- Tables that nothing fills yet say so, where people read what they are.
+ALTER TABLE {{DB}}.prices {{ON_CLUSTER}}
+    MODIFY COMMENT 'Nothing fills this yet. One row is one price of one model from a moment on. Prices are those of the package genai-prices; price_book in v_requests names its version';
+
+ALTER TABLE {{DB}}.changes {{ON_CLUSTER}}
+    MODIFY COMMENT 'Nothing fills this yet. One row is one change that was seen, such as a new served model';
+
+ALTER TABLE {{DB}}.directive_log {{ON_CLUSTER}}
+    MODIFY COMMENT 'Nothing fills this yet. One row is one directive as issued or withdrawn';
+
+-- One row is one change that was seen, such as a new served model. Kept 730 days. None yet.
+CREATE OR REPLACE VIEW {{DB}}.v_changes {{ON_CLUSTER}} AS
+SELECT
+    c.t AS t,
+    c.tenant AS tenant,
+    c.app AS app,
+    c.change AS change,
+    c.subject AS subject,
+    nullIf(c.before, '') AS before,
+    c.after AS after,
+    c.n AS n,
+    nullIf(c.evidence, '') AS evidence
+FROM {{FROM:changes}} AS c FINAL
+WHERE c.kind = 0
+COMMENT 'Nothing fills this yet: no row does not mean no change. One row is one change that was seen, such as a new served model';
+
+ALTER TABLE {{DB}}.v_changes {{ON_CLUSTER}}
+    COMMENT COLUMN t 'When, UTC',
+    COMMENT COLUMN tenant 'Tenant',
+    COMMENT COLUMN app 'Service',
+    COMMENT COLUMN change 'What changed',
+    COMMENT COLUMN subject 'Of what',
+    COMMENT COLUMN before 'Old value',
+    COMMENT COLUMN after 'New value',
+    COMMENT COLUMN n 'Requests with the new value when it was seen',
+    COMMENT COLUMN evidence 'Details, JSON';
