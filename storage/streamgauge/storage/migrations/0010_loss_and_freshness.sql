@@ -154,7 +154,7 @@ SELECT
     nullIf(c.evidence, '') AS evidence
 FROM {{FROM:changes}} AS c FINAL
 WHERE c.kind = 0
-COMMENT 'Nothing fills this yet: no row does not mean no change. One row is one change that was seen, such as a new served model';
+COMMENT 'One row is one change that was seen, such as a new served model. Nothing fills this yet: no row does not mean no change';
 
 ALTER TABLE {{DB}}.v_changes {{ON_CLUSTER}}
     COMMENT COLUMN t 'When, UTC',
