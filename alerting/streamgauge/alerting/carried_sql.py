@@ -15,6 +15,8 @@ FROM_MS, TO_MS = "$FROM_MS", "$TO_MS"
 """The window, ms since the epoch: start included, end not."""
 SERIES = "$SERIES"
 """Condition that picks the series."""
+NOTE = "query_note"
+"""Annotation that says what the statement can tell and what not."""
 NEW = "$NEW"
 """The new value of a map dimension, quoted."""
 

@@ -25,6 +25,11 @@ DAY_S = 86_400
 MONTH_S = 30 * DAY_S
 
 
+def runbook_base(env: Mapping[str, str] = os.environ) -> str:
+    """STREAMGAUGE_RUNBOOK_BASE: what stands before a runbook's file name in an alert."""
+    return env.get("STREAMGAUGE_RUNBOOK_BASE") or RUNBOOK_BASE
+
+
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
     """Everything the engine needs to know.
@@ -65,5 +70,5 @@ class AlertSettings:
             stall_s=number(env, "STREAMGAUGE_ALERTS_STALL_S", 120.0, 0, DAY_S, float),
             no_ticks_s=number(env, "STREAMGAUGE_ALERTS_NO_TICKS_S", 60.0, 0, DAY_S, float),
             max_catch_up_s=number(env, "STREAMGAUGE_ALERTS_CATCH_UP_S", 3600.0, 0, MONTH_S, float),
-            runbook_base=env.get("STREAMGAUGE_RUNBOOK_BASE") or RUNBOOK_BASE,
+            runbook_base=runbook_base(env),
         )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import KafkaException, Producer
 
+from streamgauge.alerting.evaluation.policy import RUNBOOK_BASE
 from streamgauge.alerting.evaluation.self_alerts import FIRE_TEST, VERSION
 from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.alerting.subscriber import AlertSubscriber
@@ -29,18 +30,22 @@ def fire_test(
     labels: Mapping[str, str] | None = None,
     timeout_s: float = 30.0,
     clock: Clock | None = None,
+    runbook_base: str = RUNBOOK_BASE,
 ) -> list[Alert]:
     """Fire and resolve a test alert; the two transitions, in order.
 
     labels: further labels, such as app or team, to test routes with. Unreachable if the alert does
     not come back within timeout_s: the engine does not run, or the broker does not answer.
+    runbook_base: what stands before the runbook's file name.
     """
     clock = clock or SystemClock()
     now = clock.now_ms()
     level = Severity(severity)
     with AlertSubscriber(settings, match={"rule": FIRE_TEST}, clock=clock) as subscriber:
-        _publish(settings, [_record(now, level, labels or {}, breach=True),
-                            _record(now + 1, level, labels or {}, breach=False)])  # fmt: skip
+        runbook = f"{runbook_base}{FIRE_TEST}.md"
+        own = labels or {}
+        _publish(settings, [_record(now, level, own, runbook, breach=True),
+                            _record(now + 1, level, own, runbook, breach=False)])  # fmt: skip
         got: list[Alert] = []
         for alert in subscriber.iter(timeout=timeout_s):
             if alert.starts_at is not None and to_ms(alert.starts_at) == now:
@@ -54,7 +59,7 @@ def fire_test(
 
 
 def _record(
-    step_ms: int, level: Severity, labels: Mapping[str, str], *, breach: bool
+    step_ms: int, level: Severity, labels: Mapping[str, str], runbook_url: str, *, breach: bool
 ) -> LoggedEvaluation:
     own = {**labels, "test": "true"}
     return LoggedEvaluation(
@@ -80,7 +85,8 @@ def _record(
             levels={level: 1.0},
             dimensions=tuple(own),
             annotations={"summary": "This is a test. Nothing is wrong."},
-            query="SELECT 1 AS value",
+            query=f"SELECT {int(breach)} AS value",
+            runbook_url=runbook_url,
             window_ms=1000,
         ),
     )

@@ -192,6 +192,8 @@ def test_fire_test_goes_through_the_engine_and_comes_back_twice(
     assert fired.labels["test"] == "true"
     assert fired.labels["team"] == "core"
     assert (fired.status, resolved.status) == (AlertStatus.FIRING, AlertStatus.RESOLVED)
+    assert fired.runbook_url == "deploy/runbooks/FireTest.md"
+    assert (fired.query, resolved.query) == ("SELECT 1 AS value", "SELECT 0 AS value")
     assert process.stop() == 0
 
 

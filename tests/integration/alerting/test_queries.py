@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from streamgauge.alerting.carried_sql import fill
+from streamgauge.alerting.evaluation import self_alerts
 from streamgauge.alerting.evaluation.batch import Due, batches
 from streamgauge.alerting.evaluation.conditions import dimensions_of
 from streamgauge.alerting.evaluation.evaluate import evaluate
@@ -161,3 +162,20 @@ def test_sql_of_every_runbook_runs(store_reader: StoreSettings) -> None:
             assert len(block.strip().splitlines()) == 3, page.name
             for sql in re.findall(r'^streamgauge sql "(.*)"$', block, re.MULTILINE):
                 client.query(sql)
+
+
+def test_sql_of_a_stalled_worker_gives_the_seconds_since_it_last_stored(
+    store: StoreSettings, store_reader: StoreSettings
+) -> None:
+    sql = self_alerts.policy(self_alerts.WATERMARK, runbook_base="").query
+    assert sql is not None
+    asked = fill(sql, labels={"source": "metrics"}, start_ms=END, end_ms=END)
+    with connect(store) as client, connect(store_reader) as reader:
+        assert reader.query(asked) == [{"value": None}], "nothing was ever stored: not 55 years"
+        for partition, ago_s in enumerate((150, 300)):
+            client.command(
+                "INSERT INTO ingest_log (kind, written_on, src, partition, outcome, n, written_at)"
+                f" VALUES (0, today(), 'llm.events.v1@aaaaaaaa', {partition}, 'stored', 1,"
+                f" fromUnixTimestamp64Milli({END - ago_s * 1000}, 'UTC'))"
+            )
+        assert reader.query(asked) == [{"value": 150}]

@@ -57,6 +57,10 @@ def test_rule_that_cannot_be_judged_takes_no_other_down(book: RuleBook) -> None:
     assert records["Calls"].error is None
     assert [s.breach for s in records["Calls"].series] == ["info"]
     assert answers.failing == {"Money": 1}
+    assert "ZeroDivisionError" in answers.errors["Money"]
+    book.rules["Money"] = money
+    answers.records(due(book), clock=CLOCK, said=Said())
+    assert (answers.failing, answers.errors) == ({}, {})
 
 
 def test_rule_for_which_no_query_can_be_made_takes_no_other_down(book: RuleBook) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from streamgauge.alerting.evaluation.batch import Batch, Due, batches, single
 from streamgauge.alerting.evaluation.early import Said
-from streamgauge.alerting.evaluation.evaluate import evaluate, failed
+from streamgauge.alerting.evaluation.evaluate import MAX_ERROR_CHARS, evaluate, failed
 from streamgauge.alerting.evaluation.panes import Panes
 from streamgauge.alerting.evaluation.rule_book import RuleBook
 from streamgauge.alerting.evaluation_log import LoggedEvaluation
@@ -32,7 +32,8 @@ Ask = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 
 @dataclass(slots=True)
 class Answers:
-    """Judges what is due. failing: failures in a row by rule. queries: answered so far.
+    """Judges what is due. failing: failures in a row by rule, errors: the last one's words.
+    queries: answered so far.
 
     dropping: rules that have more series than their max_series.
     """
@@ -41,6 +42,7 @@ class Answers:
     ask: Ask
     live: bool
     failing: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     dropping: set[str] = field(default_factory=set)
     queries: int = 0
 
@@ -89,7 +91,7 @@ class Answers:
             except Exception as e:  # noqa: BLE001 - one rule does not take the others down
                 out += self._failed([item], e, clock)
                 continue
-            self.failing.pop(item.rule.name, None)
+            self._works(item.rule.name)
             self._told_of_dropped(record)
             if said.worth_writing(record):
                 out.append(record)
@@ -111,6 +113,15 @@ class Answers:
                 hint="lower max_series, or group by less",
             )
         return record
+
+    def forget(self, rule: str) -> None:
+        """The rule is gone."""
+        self._works(rule)
+        self.dropping.discard(rule)
+
+    def _works(self, rule: str) -> None:
+        self.failing.pop(rule, None)
+        self.errors.pop(rule, None)
 
     def _told_of_dropped(self, record: LoggedEvaluation) -> None:
         """Log it when a rule begins to have more series than it may, and when it ends."""
@@ -136,6 +147,7 @@ class Answers:
                 continue
             name = item.rule.name
             self.failing[name] = self.failing.get(name, 0) + 1
+            self.errors[name] = why[:MAX_ERROR_CHARS]
             log.error("rule_failed", extra={"rule": name, "step_ms": item.step_ms, "why": why})
             out.append(
                 failed(

@@ -7,6 +7,8 @@ from streamgauge.alerting.evaluation.panes import Panes
 from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.alerting.rules.model import Rule
 
+MAX_ERROR_CHARS = 500
+
 
 def evaluate(
     rule: Rule,
@@ -51,7 +53,7 @@ def failed(
     """
     return LoggedEvaluation(
         v=1, rule=rule.name, rule_version=version, step_ms=step_ms, watermark_ms=watermark_ms,
-        completeness=None, final=True, series=(), error=error[:500], policy=policy,
+        completeness=None, final=True, series=(), error=error[:MAX_ERROR_CHARS], policy=policy,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from streamgauge.alerting.evaluation import self_alerts
 from streamgauge.alerting.evaluation.answers import Answers
 from streamgauge.alerting.evaluation.batch import Due
 from streamgauge.alerting.evaluation.early import Said
-from streamgauge.alerting.evaluation.evaluate import removed
+from streamgauge.alerting.evaluation.evaluate import MAX_ERROR_CHARS, removed
 from streamgauge.alerting.evaluation.grid import due, floor_step, open_steps
 from streamgauge.alerting.evaluation.last_steps import last_records
 from streamgauge.alerting.evaluation.rule_book import RuleBook
@@ -236,12 +236,16 @@ class Evaluator:
             for name, n in self.answers.failing.items()
             if n >= FAILS and name in self.book.rules
         }
+        errors: dict[tuple[tuple[str, str], ...], str] = {
+            (("failing_rule", name),): why for name, why in self.answers.errors.items()
+        }
         if self._store_since is not None and now - self._store_since >= self._settings.no_ticks_s:
-            failing[(("failing_rule", "(all: the store does not answer)"),)] = float(FAILS)
+            whole = (("failing_rule", "(all: the store does not answer)"),)
+            failing[whole], errors[whole] = float(FAILS), self.health.store[:MAX_ERROR_CHARS]
         said = [
             self._watch.record(self_alerts.INGEST, no_ticks, wall),
             self._watch.record(self_alerts.WATERMARK, held, wall),
-            self._watch.record(self_alerts.FAILING, failing, wall),
+            self._watch.record(self_alerts.FAILING, failing, wall, errors=errors),
         ]
         return [record for record in said if record is not None]
 
@@ -251,8 +255,7 @@ class Evaluator:
             at = max(self._last.pop(name, 0), self.health.clock_ms or 0)
             out.append(removed(name, version, at))
             self._said.forget(name)
-            self.answers.failing.pop(name, None)
-            self.answers.dropping.discard(name)
+            self.answers.forget(name)
         self._gone.clear()
         return out
 

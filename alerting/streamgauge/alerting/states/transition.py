@@ -151,14 +151,14 @@ def _window(
     """Start of the window that the value covers, and the SQL that reproduces the value."""
     if series is None:
         return None, None
-    start = (series.evidence or {}).get("from_ms")
-    if not isinstance(start, int):
-        if policy.window_ms is None:
-            return None, None
+    found = (series.evidence or {}).get("from_ms")
+    start = found if isinstance(found, int) else None
+    if start is None and policy.window_ms is not None:
         start = record.step_ms - policy.window_ms
     if policy.query is None:
         return start, None
-    return start, fill(policy.query, labels=own, start_ms=start, end_ms=record.step_ms)
+    first = record.step_ms if start is None else start
+    return start, fill(policy.query, labels=own, start_ms=first, end_ms=record.step_ms)
 
 
 def format_value(value: float | None, unit: str) -> str:

@@ -127,12 +127,14 @@ def _fire_test(
 ) -> None:
     """Fire and resolve a test alert through the real engine; exit 3 if it does not come back."""
     from streamgauge.alerting import fire_test
+    from streamgauge.alerting.settings import runbook_base
 
     found = fire_test(
         find_context(home).kafka(),
         severity=severity,
         labels={name: values[-1] for name, values in parse_match(label).items()},
         timeout_s=timeout,
+        runbook_base=runbook_base(),
     )
     if as_json:
         answer_json([alert.model_dump(mode="json", by_alias=True) for alert in found])
