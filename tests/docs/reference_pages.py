@@ -152,7 +152,8 @@ def views_page(settings: StoreSettings) -> str:
         HEAD.format(source="storage/streamgauge/storage/migrations"),
         "# Views\n",
         "What people and dashboards query. Unknown is NULL, money is USD, times are UTC. "
-        "Tables beneath may change; names and meanings here do not.\n",
+        "Tables beneath may change; names and meanings here do not. `v_spend` is up to 10 s behind "
+        "the others: its table is written every 10 s.\n",
     ]
     for view in views:
         rows = [_column(c) for c in columns if c["table"] == view["name"]]

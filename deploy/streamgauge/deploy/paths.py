@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,6 +36,23 @@ def home_folder(env: Mapping[str, str] = os.environ) -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_path("streamgauge"))
+
+
+def program() -> str:
+    """How a person calls us in this shell: the name, or the path if the name is not found."""
+    if shutil.which("streamgauge"):
+        return "streamgauge"
+    called = Path(sys.argv[0])
+    if called.name == "streamgauge" and called.exists():
+        return shlex.quote(str(called))
+    return f"{shlex.quote(sys.executable)} -m streamgauge.deploy"
+
+
+def call_on(home: Path) -> str:
+    """How a person calls us for the stack of this folder: names it unless it is the usual one."""
+    if home.resolve() == home_folder().resolve():
+        return program()
+    return f"{program()} --home {shlex.quote(str(home))}"
 
 
 def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:

@@ -19,6 +19,7 @@ from streamgauge.contracts.errors import Misconfigured, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.kafka import LocalKafka
 from streamgauge.deploy.kafka.local import answers_metadata
+from streamgauge.deploy.ports import free_ports
 from streamgauge.deploy.stack.services import KafkaService
 from streamgauge.deploy.stack.supervised import Supervised
 from streamgauge.deploy.topics import create_topics
@@ -35,7 +36,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
 
 
 def produce(bootstrap: str, topic: str, values: list[bytes]) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})  # in order
     for value in values:
         producer.produce(topic, value, partition=0)
     assert producer.flush(20) == 0
@@ -123,6 +124,31 @@ def test_a_restarted_broker_waits_for_its_port_and_takes_no_other(tmp_path: Path
         assert answers_metadata(address, timeout_s=5)
     finally:
         broker.stop(10)
+
+
+@pytest.mark.slow
+def test_the_usual_port_is_taken_at_first_unless_another_process_is_faster(tmp_path: Path) -> None:
+    (usual,) = free_ports(1)
+    first = LocalKafka(tmp_path, usual_port=usual)
+    first.spawn()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", usual))
+        other.listen()  # before the JVM is there
+        assert first.port == usual
+        first.start()
+    address = first.bootstrap
+    first.stop()
+    assert address != f"127.0.0.1:{usual}"
+    again = LocalKafka(tmp_path, usual_port=usual)
+    again.spawn()
+    again.kill()
+    assert again.bootstrap == address  # clients know it by now
+
+
+def test_a_broker_of_another_cluster_is_not_taken_for_ours(broker: LocalKafka) -> None:
+    assert answers_metadata(broker.bootstrap, timeout_s=5)
+    assert not answers_metadata(broker.bootstrap, timeout_s=5, cluster="another")
 
 
 @pytest.mark.slow

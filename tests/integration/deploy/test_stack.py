@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,32 @@ def test_a_stack_lives_through_a_day_in_a_minute(shell: Shell) -> None:
     shell("down", "--purge", "--yes")
     assert not any(pid.alive for pid in pids.values())
     assert not shell.home.exists()
+
+
+def test_two_ups_at_once_both_print_the_addresses_and_a_third_cannot_change_them(
+    tmp_path: Path,
+) -> None:
+    shell = Shell(tmp_path / "home")
+    workers = ("--without", "scores", "--without", "drift", "--without", "alerts")
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            ups = [pool.submit(shell, "up", *workers) for _ in range(2)]
+        said = [up.result().stdout for up in ups]
+        assert said[0] == said[1]
+        state = read_state(tmp_path / "home")
+        assert state is not None
+        assert state.bootstrap in said[0]
+        line = next(row for row in said[0].splitlines() if row.startswith("by HTTP:"))
+        command = f"{line.removeprefix('by HTTP:')} -sS --fail"
+        assert subprocess.run(command, shell=True, capture_output=True, check=True).stdout == b""
+
+        port = state.bootstrap.rpartition(":")[2]
+        shell("up", "--kafka-port", port, *workers)
+        refused = shell("up", "--kafka-port", str(free_ports(1)[0]), code=2)
+        assert "the stack runs already, without --kafka-port" in refused.stderr
+        assert refused.stdout == ""
+    finally:
+        shell("down")
 
 
 def test_an_unreachable_clickhouse_stops_what_was_started(tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from streamgauge.deploy.stack.state import read_state
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 KINDS = {"error_burst", "latency_x3", "cost_x4", "silence", "runaway", "unknown_model"}
@@ -53,3 +57,36 @@ def test_control_run_fires_nothing(tmp_path: Path, seed: int) -> None:
     assert code == 0, said
     assert answer["incidents"] == []
     assert answer["false_alarms"] == []
+
+
+@pytest.mark.parametrize("how", ["closed terminal", "down"])
+def test_a_demo_that_is_told_to_end_stops_everything_in_order_and_says_so(
+    tmp_path: Path, how: str
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamgauge.deploy", "demo", "--no-stay", "--home", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (states := [read_state(run) for run in tmp_path.glob("run-*")]) or (
+        states[0] is None or states[0].state != "up"
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    state = states[0]
+    if how == "down":
+        down = ["--home", state.home, "down"]
+        subprocess.run([sys.executable, "-m", "streamgauge.deploy", *down], check=True)
+    else:
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGHUP)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert f"asked to end ({'SIGTERM' if how == 'down' else 'SIGHUP'})" in said
+    assert "data and logs of this run:" in said
+    left = read_state(Path(state.home))
+    assert left is not None
+    assert left.state == "down"
+    identities = [p.identity for p in state.processes.values()]
+    assert len(identities) == 6
+    assert not any(pid is not None and pid.alive for pid in identities)

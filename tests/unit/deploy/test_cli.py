@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from streamgauge.deploy.cli.base import harmless, table
 from streamgauge.deploy.cli.events import _wanted
 from streamgauge.deploy.cli.numbers import DURATION
 from streamgauge.deploy.cli.root import COMMANDS
+from streamgauge.deploy.cli.stack import describe
 from streamgauge.deploy.ports import free_ports, require_free
 from streamgauge.deploy.sql.examples import examples
+from streamgauge.deploy.stack.state import StackState
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +161,36 @@ def test_a_taken_port_stops_up_before_anything_runs(
     assert f"port {port} for Kafka is taken" in done.stderr
     assert "--kafka-port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_commands_that_up_prints_name_the_data_folder_unless_it_is_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "streamgauge"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    state = StackState(home=str(tmp_path / "my data"), bootstrap="127.0.0.1:9092")
+    text = describe(state)
+    for command in ("sql '", "alerts tail", "down"):
+        assert f"streamgauge --home '{tmp_path}/my data' {command}" in text
+    usual = describe(replace(state, home=str(tmp_path / "home")))
+    assert "  streamgauge alerts tail" in usual
+
+
+def test_the_commands_that_up_prints_can_be_typed_without_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    program = tmp_path / "bin" / "streamgauge"
+    program.parent.mkdir()
+    program.touch()
+    monkeypatch.setattr(sys, "argv", [str(program), "up"])
+    assert f"  {program} alerts tail" in describe(StackState(home=str(tmp_path / "home")))
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py"), "up"])
+    assert f"  {sys.executable} -m streamgauge.deploy alerts tail" in describe(
+        StackState(home=str(tmp_path / "home"))
+    )
 
 
 def test_purge_shows_its_plan_and_needs_a_yes(

@@ -19,8 +19,8 @@ from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.paths import write_atomic
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack import stack
-from streamgauge.deploy.stack.detached import stop_detached
-from streamgauge.deploy.stack.layout import take_lock
+from streamgauge.deploy.stack.detached import differences, stop_detached
+from streamgauge.deploy.stack.layout import prepare_home, take_lock
 from streamgauge.deploy.stack.logs import CAP_BYTES, cap_log, folder_bytes, last_line
 from streamgauge.deploy.stack.plan import (
     WORKERS,
@@ -338,3 +338,41 @@ def test_a_worker_that_is_unknown_has_no_module() -> None:
     assert set(WORKERS) == {"metrics", "scores", "drift", "alerts"}
     with pytest.raises(StreamgaugeError):
         StackConfig("/d", workers=("store",))
+
+
+def test_a_start_that_is_interrupted_has_not_failed_and_keeps_the_ports(tmp_path: Path) -> None:
+    prepare_home(tmp_path)
+    url = "http://127.0.0.1:8123"
+    write_state(tmp_path, StackState(state="down", bootstrap="127.0.0.1:9092", store_url=url))
+
+    def ctrl_c(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stack.Stack(StackConfig(str(tmp_path)), env={}, progress=ctrl_c).start()
+    left = read_state(tmp_path)
+    assert left is not None
+    assert (left.state, left.error, left.store_url) == ("down", "", url)
+
+
+def test_a_start_that_fails_without_words_names_the_error(tmp_path: Path) -> None:
+    def fail(_line: str) -> None:
+        raise AssertionError
+
+    with pytest.raises(AssertionError):
+        stack.Stack(StackConfig(str(tmp_path)), env={}, progress=fail).start()
+    left = read_state(tmp_path)
+    assert left is not None
+    assert (left.state, left.error) == ("failed", "AssertionError")
+
+
+def test_only_options_that_the_stack_does_not_run_with_are_named() -> None:
+    state = StackState(
+        bootstrap="127.0.0.1:9092", store_url="http://127.0.0.1:8123", prefix="llm.",
+        processes={name: ProcessState(name) for name in ("kafka", "store", *WORKERS)},
+    )  # fmt: skip
+    config = StackConfig("/x", kafka_port=9093, store_port=8123, workers=("metrics",))
+    asked = {"kafka_port": "--kafka-port 9093", "store_port": "--store-port 8123"}
+    assert differences(state, config, asked) == ["--kafka-port 9093"]
+    asked = {"workers": "--without scores", "kafka_port": "--kafka-port 0"}
+    assert differences(state, replace(config, kafka_port=0), asked) == ["--without scores"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -27,14 +28,17 @@ from streamgauge.deploy.cli.base import (
     say,
 )
 from streamgauge.deploy.cli.numbers import PORT, SECONDS
-from streamgauge.deploy.paths import home_folder
+from streamgauge.deploy.paths import call_on, home_folder
 from streamgauge.deploy.stack.plan import (
     REPLAY_LATENESS_S,
+    USUAL_KAFKA_PORT,
     WORKERS,
     StackConfig,
 )
 from streamgauge.deploy.stack.state import StackState, read_state
 from streamgauge.storage.settings import DEFAULT_DATABASE, ENV_DATABASE
+
+QUESTION = "SELECT app, sum(requests) FROM v_minute GROUP BY app"
 
 
 @command(
@@ -42,10 +46,16 @@ from streamgauge.storage.settings import DEFAULT_DATABASE, ENV_DATABASE
     "--store-port 8123"
 )
 @home_option
-@click.option("--kafka-port", type=PORT, default=0, help="Port of Kafka (default: a free one).")
 @click.option(
-    "--store-port", type=PORT, default=0, help="Port of ClickHouse's HTTP (default: a free one)."
+    "--kafka-port",
+    type=PORT,
+    default=0,
+    help=f"Port of Kafka (default: the last one, at first {USUAL_KAFKA_PORT} or a free one).",
 )
+@click.option(
+    "--store-port", type=PORT, default=0,
+    help="Port of ClickHouse's HTTP (default: the last one, at first a free one).",
+)  # fmt: skip
 @click.option(
     "--prefix", help=f"Topic prefix (default: STREAMGAUGE_TOPIC_PREFIX or {DEFAULT_PREFIX})."
 )
@@ -81,7 +91,8 @@ def up(
     """Start Kafka, ClickHouse, the workers and the alert engine; leave them running.
 
     Data stays in the folder. STREAMGAUGE_BOOTSTRAP or STREAMGAUGE_STORE_URL name a Kafka or a
-    ClickHouse of yours, which is then used instead. Running already: its addresses are printed.
+    ClickHouse of yours, which is then used instead. Running already: its addresses are printed; an
+    option that it does not run with is an error.
     """
     from streamgauge.deploy.stack.detached import start_detached
 
@@ -94,6 +105,7 @@ def up(
         database=os.environ.get(ENV_DATABASE) or DEFAULT_DATABASE,
         partitions=partitions,
         kafka_port=kafka_port,
+        usual_kafka_port=USUAL_KAFKA_PORT,
         store_port=store_port,
         clock_mode=mode,
         lateness_s=lateness_s(os.environ, default_lateness) if lateness is None else lateness,
@@ -102,11 +114,24 @@ def up(
     )
     if "alerts" in config.workers:
         _check_rules(config.rules)
-    state = start_detached(config, progress=say)
+    state = start_detached(config, progress=say, asked=_asked_for())
     if as_json:
         answer_json(state.to_json())
     else:
         answer(describe(state))
+
+
+def _asked_for() -> dict[str, str]:
+    """Fields of StackConfig that the command line names -> the option, as it was written."""
+    context = click.get_current_context()
+    fields = {"clock": "clock_mode", "lateness": "lateness_s", "without": "workers"}
+    found = {}
+    for option in ("kafka_port", "store_port", "prefix", "partitions", "rules", *fields):
+        if context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE:
+            value = context.params[option]
+            words = " ".join(value) if isinstance(value, tuple) else value
+            found[fields.get(option, option)] = f"--{option.replace('_', '-')} {words}"
+    return found
 
 
 def _check_rules(rules: str) -> None:
@@ -129,17 +154,31 @@ def describe(state: StackState) -> str:
             f"            read-only: user {state.reader_user}, "
             f"password in {state.reader_password_file}"
         )
+    call = call_on(Path(state.home))
     lines += [
         f"Client key  {state.hmac_key_file}   (STREAMGAUGE_HMAC_KEY for your apps)",
         f"Data        {state.home}   logs in {Path(state.home) / 'logs'}",
         f"Clock       {state.clock_mode}, lateness {state.lateness_s:g} s",
         "",
         f"an app:     {ENV_BOOTSTRAP}={state.bootstrap} python examples/embed.py",
-        "ask:        streamgauge sql 'SELECT app, sum(requests) FROM v_minute GROUP BY app'",
-        "subscribe:  streamgauge alerts tail",
-        "stop:       streamgauge down",
+        f"ask:        {call} sql '{QUESTION}'",
+        *_curl(state),
+        f"subscribe:  {call} alerts tail",
+        f"stop:       {call} down",
     ]
     return "\n".join(lines)
+
+
+def _curl(state: StackState) -> list[str]:
+    """The same question without us; none for a ClickHouse of the user's, whose password is not
+    in a file of ours."""
+    if not state.reader_user:
+        return []
+    password = shlex.quote(state.reader_password_file)
+    return [
+        f"by HTTP:    curl -u {state.reader_user}:$(cat {password}) "
+        f"'{state.store_url}/?database={state.database}' -d '{QUESTION}'"
+    ]
 
 
 @command(example="streamgauge down\nstreamgauge down --purge --yes")

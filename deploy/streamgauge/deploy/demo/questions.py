@@ -41,6 +41,17 @@ SERIES: dict[str, tuple[str, str]] = {
 """Per kind of incident: what to draw, and its expression over v_minute."""
 
 
+SPEND_IS_WHOLE = """SELECT
+    (SELECT sum(requests) FROM v_spend) AS in_spend, (SELECT sum(requests) FROM v_hour) AS all
+"""
+
+
+def spend_is_whole(client: StoreClient) -> bool:
+    """Whether v_spend has every request that v_hour has: it is written every 10 s only."""
+    (row,) = client.query(SPEND_IS_WHOLE, {})
+    return bool(row["in_spend"] == row["all"])
+
+
 def ask(client: StoreClient) -> list[QueryAnswer]:
     """Run the three queries."""
     answers = []

@@ -8,14 +8,17 @@ Ctrl-C.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import psutil
 from rich.console import Console
@@ -29,11 +32,11 @@ from streamgauge.deploy.demo.leftovers import Leftovers
 from streamgauge.deploy.demo.runs import KEEP_RUNS, forget_runs, runs_folder
 from streamgauge.deploy.demo.verdict import Planted, Verdict, judge
 from streamgauge.deploy.demo.watch import AlertWatch, EvaluationWatch, episodes_of
-from streamgauge.deploy.paths import home_folder
+from streamgauge.deploy.paths import call_on, home_folder
 from streamgauge.deploy.stack import Stack, StackConfig
 from streamgauge.producers.traffic import TrafficReport, parse_kinds, replay
 from streamgauge.producers.traffic.reports import Progress as Sent
-from streamgauge.storage.client import connect
+from streamgauge.storage.client import StoreClient, connect
 
 LATENESS_S = 30.0
 TAIL_S = 120.0
@@ -86,6 +89,7 @@ class _Demo:
         runs.mkdir(parents=True, exist_ok=True)
         forget_runs(runs, keep=KEEP_RUNS - 1)  # and this one
         self.folder = runs / f"run-{run_id}"
+        self.asked = False
         self.config = StackConfig(
             home=str(self.folder),
             prefix=f"demo-{run_id}.",
@@ -100,6 +104,7 @@ class _Demo:
         kinds = parse_kinds(self.options.incidents)
         env = {k: v for k, v in os.environ.items() if k != ENV_RULES}  # the pack as it ships
         stack, code = Stack(self.config, env=env, progress=self._say), 1
+        self._end_in_order()
         try:
             with stack:
                 code = self._run(stack, kinds, started)
@@ -107,8 +112,23 @@ class _Demo:
             code = INTERRUPTED
             raise
         finally:
-            self._leave(stack, keep=self.options.keep or code not in (0, INTERRUPTED))
+            failed = code not in (0, INTERRUPTED) and not self.asked
+            self._leave(stack, keep=self.options.keep or failed)
         return code
+
+    def _end_in_order(self) -> None:
+        """`kill`, a closed terminal and `--home RUN down` end the demo as Ctrl-C does."""
+
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            if self.asked:
+                return  # a closed terminal signals twice: what is being stopped is left alone
+            self.asked = True
+            self._say(f"asked to end ({signal.Signals(number).name}): stopping ...")
+            raise KeyboardInterrupt
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, on_signal)
 
     def _run(self, stack: Stack, kinds: tuple[object, ...], started: float) -> int:
         alerts, evaluations = AlertWatch(stack.kafka), EvaluationWatch(stack.kafka)
@@ -190,10 +210,15 @@ class _Demo:
                 )
             self.clock.sleep(ASK_S)  # each question is one to Kafka's group coordinator
 
+    def _answers(self, client: StoreClient) -> list[report.QueryAnswer]:
+        """What the SQL answers, once v_spend has the last seconds of the replay too."""
+        self._wait(lambda: questions.spend_is_whole(client), "v_spend did not catch up")
+        return questions.ask(client)
+
     def _report(self, stack: Stack, sent: TrafficReport, verdict: Verdict, total_s: float) -> None:
         client = connect(stack.store)
         try:
-            answers = questions.ask(client)
+            answers = self._answers(client)
             kinds = ("latency_x3", "runaway", "silence")
             drawn = [] if self.options.as_json else questions.plots(client, verdict, kinds=kinds)
         finally:
@@ -225,21 +250,22 @@ class _Demo:
         return sys.stdout.isatty() and sys.stdin.isatty() and not os.environ.get("CI")
 
     def _stay(self, stack: Stack) -> None:
-        state = stack.state
+        state, call = stack.state, call_on(self.folder)
         self.err.print(
             f"The stack stays up until Ctrl-C.\n"
             f"  Kafka       {state.bootstrap}, topics {state.prefix}*\n"
             f"  ClickHouse  {state.store_url}, database {state.database}, user {state.store_user},"
             f" password in {state.password_file}\n"
-            f"  query       streamgauge --home {self.folder} sql --examples\n"
-            f"  subscribe   streamgauge --home {self.folder} alerts tail",
+            f"  query       {call} sql --examples\n"
+            f"  subscribe   {call} alerts tail",
             markup=False,
             soft_wrap=True,  # a command broken in two cannot be copied
         )
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            self._say("stopping ...")
+            if not self.asked:
+                self._say("stopping ...")
 
     def _leave(self, stack: Stack, *, keep: bool) -> None:
         """Remove what this run made on a broker or ClickHouse of the user's, or say what stays."""
@@ -253,7 +279,8 @@ class _Demo:
         self._say(f"data and logs of this run: {self.folder} (the last {KEEP_RUNS} runs are kept)")
 
     def _say(self, line: str) -> None:
-        self.err.print(line, markup=False, soft_wrap=True)
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            self.err.print(line, markup=False, soft_wrap=True)
 
 
 def _memory_mb(stack: Stack) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """One Apache Kafka broker on this machine: start, stop, kill, restart on the same data folder.
 
-In: a data folder and a port (0 = the one of the last run if it is free, else a free one; once the
-broker has answered there, no other: clients know it). Out: `bootstrap`, once the broker answers
-metadata. The broker's output goes to `<data>/logs`; its tail is shown only when it dies. Not here:
-restarting what died (deploy.stack).
+In: a data folder and a port (0 = the one of the last run if it is free, at first the usual one,
+else a free one; once the broker has answered there, no other: clients know it). Out: `bootstrap`,
+once the broker answers metadata. The broker's output goes to `<data>/logs`; its tail is shown only
+when it dies. Not here: restarting what died (deploy.stack).
 
     <data>/kafka.json         layout, cluster id, ports
     <data>/broker.pid         identity of the running broker
@@ -42,7 +42,8 @@ TAIL_LINES = 12
 class LocalKafka:
     """A broker of our own.
 
-    data_dir: kept between runs. port: 0 = free. cache: of the jars (STREAMGAUGE_CACHE).
+    data_dir: kept between runs. port: 0 = free. usual_port: taken on the first start if it is free
+    and no port is wanted; 0 = none. cache: of the jars (STREAMGAUGE_CACHE).
     partition_cap_bytes: most bytes of one partition. die_with_us: the broker is killed when this
     process is gone, whatever ended it.
     """
@@ -52,6 +53,7 @@ class LocalKafka:
         data_dir: Path,
         port: int = 0,
         *,
+        usual_port: int = 0,
         cache: Path | None = None,
         heap_mb: int = 192,
         partition_cap_bytes: int = 1 << 30,
@@ -61,6 +63,8 @@ class LocalKafka:
         self.data_dir = Path(data_dir)
         self.port = port
         self._wanted_port = port
+        self._usual_port = usual_port
+        self._cluster = ""
         self._controller_port = 0
         self._cache = cache
         self._heap_mb = heap_mb
@@ -109,7 +113,14 @@ class LocalKafka:
         died or did not answer in time; the message carries the end of its log).
         """
         self.spawn()
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except Unreachable:
+            if self._wanted_port or self.port != self._usual_port or not accepts(self.port):
+                raise
+            self._usual_port = 0  # another process was faster to take it
+            self.spawn()
+            self.wait_ready()
         return self.bootstrap
 
     def spawn(self) -> None:
@@ -166,7 +177,9 @@ class LocalKafka:
                     f"the Kafka broker ended with code {code} before it answered: {self.tail()}",
                     hint=f"its log is {self.log_path}",
                 )
-            if accepts(self.port) and answers_metadata(self.bootstrap, timeout_s=2.0):
+            if accepts(self.port) and answers_metadata(
+                self.bootstrap, timeout_s=2.0, cluster=self._cluster
+            ):
                 self._wanted_port = self.port  # clients, workers and stack.json have it from now on
                 return
             if time.monotonic() > deadline:
@@ -236,7 +249,9 @@ class LocalKafka:
                 hint="use that version, or another data folder",
             )
         self._choose_ports(state)
-        cluster = str(state.get("cluster_id") or cluster_id(os.urandom(16)))
+        formatted = _cluster_of(self.data_dir / "log" / "meta.properties")
+        cluster = formatted or str(state.get("cluster_id") or cluster_id(os.urandom(16)))
+        self._cluster = cluster
         text = server_properties(
             data=self.data_dir / "log",
             host=HOST,
@@ -246,7 +261,7 @@ class LocalKafka:
         )
         properties = self.data_dir / "server.properties"
         write_atomic(properties, text)
-        if not (self.data_dir / "log" / "meta.properties").exists():
+        if not formatted:
             self._format(java, libs, cluster, properties)
         state = {
             "layout": LAYOUT,
@@ -262,7 +277,7 @@ class LocalKafka:
             require_free(self._wanted_port, what="Kafka", option="--kafka-port")
             self.port = self._wanted_port
         else:
-            last = int(str(state.get("port", 0)))
+            last = int(str(state.get("port", self._usual_port)))
             self.port = last if last and is_free(last) else 0
         last = int(str(state.get("controller_port", 0)))
         self._controller_port = last if last and is_free(last) and last != self.port else 0
@@ -287,12 +302,21 @@ class LocalKafka:
             )
 
 
+def _cluster_of(meta: Path) -> str:
+    """Id of the cluster that a formatted folder belongs to; empty if it is not formatted."""
+    with contextlib.suppress(OSError):
+        for line in meta.read_text(encoding="utf-8").splitlines():
+            if line.startswith("cluster.id="):
+                return line.removeprefix("cluster.id=").strip()
+    return ""
+
+
 def _log4j2() -> str:
     return Path(str(files(__package__ or "") / "log4j2.properties")).as_uri()
 
 
-def answers_metadata(bootstrap: str, *, timeout_s: float) -> bool:
-    """True if a broker there answers a metadata request."""
+def answers_metadata(bootstrap: str, *, timeout_s: float, cluster: str = "") -> bool:
+    """True if a broker there, of this cluster if one is named, answers a metadata request."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
@@ -303,6 +327,7 @@ def answers_metadata(bootstrap: str, *, timeout_s: float) -> bool:
     }
     try:
         admin = AdminClient(config)
-        return len(admin.list_topics(timeout=timeout_s).brokers) > 0
+        found = admin.list_topics(timeout=timeout_s)
+        return len(found.brokers) > 0 and cluster in ("", found.cluster_id)
     except KafkaException:
         return False

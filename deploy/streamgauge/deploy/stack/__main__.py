@@ -20,7 +20,7 @@ from streamgauge.deploy.stack.stack import Stack
 log = logging.getLogger("streamgauge.stack")
 
 
-class _Asked(Exception):
+class _Asked(KeyboardInterrupt):
     """A signal asked us to end while we were starting."""
 
 
@@ -34,8 +34,9 @@ def main(argv: list[str]) -> int:
     starting = True
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
+        first = not asked.is_set()
         asked.set()
-        if starting:
+        if starting and first:  # a second one leaves alone what is being stopped
             raise _Asked
 
     signal.signal(signal.SIGTERM, on_signal)

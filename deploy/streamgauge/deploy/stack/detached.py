@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError, Unreachable
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack.layout import is_locked, prepare_home
 from streamgauge.deploy.stack.logs import cap_log, last_line
-from streamgauge.deploy.stack.plan import StackConfig
+from streamgauge.deploy.stack.plan import WORKERS, StackConfig
 from streamgauge.deploy.stack.state import StackState, read_state, running_state, write_state
 
 START_LIMIT_S = 600.0
@@ -30,18 +32,23 @@ _KINDS = {2: Misconfigured, 3: Unreachable}
 
 
 def start_detached(
-    config: StackConfig, *, env: Mapping[str, str] = os.environ, progress: Progress
+    config: StackConfig,
+    *,
+    env: Mapping[str, str] = os.environ,
+    progress: Progress,
+    asked: Mapping[str, str] = MappingProxyType({}),
 ) -> StackState:
     """Start the stack of this folder in the background; its state once it is up.
 
-    If it runs already that state is returned. The error of a failed start is raised here, with
-    its exit code. Ctrl-C while it starts stops it again.
+    If it runs already, or another process is starting it, that one's state is returned;
+    Misconfigured if it runs with another value of a field in `asked` (field of StackConfig -> the
+    option as the user wrote it). The error of a failed start is raised here, with its exit code.
+    Ctrl-C while it starts stops it again.
     """
     home = Path(config.home).expanduser().resolve()
     running = running_state(home)
-    if running is not None and running.state == "up":
-        progress("runs already, as it was started (`streamgauge down` first, to change it)")
-        return running
+    if running is not None:
+        return _join(home, config, asked, progress)
     prepare_home(home)
     end_leftovers(home, progress=progress)
     log = home / "logs" / "supervisor.log"
@@ -58,11 +65,72 @@ def start_detached(
         )
     try:
         return _follow(home, process, log, progress)
+    except _TakenByAnother:
+        return _join(home, config, asked, progress)
     except KeyboardInterrupt:
         progress("interrupted: stopping what was started ...")
         process.terminate()
         process.wait(STOP_LIMIT_S)
         raise
+
+
+class _TakenByAnother(Exception):
+    """Our process gave way to one that had taken the folder a moment before."""
+
+
+def _join(
+    home: Path, config: StackConfig, asked: Mapping[str, str], progress: Progress
+) -> StackState:
+    """The state of a stack that another process started or is starting, once it is up."""
+    waiting = False
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        running = running_state(home)
+        if running is not None and running.state == "up":
+            other = differences(running, config, asked)
+            if other:
+                raise Misconfigured(
+                    f"the stack runs already, without {', '.join(other)}",
+                    hint="`streamgauge down` first, to change it; its data stay",
+                )
+            progress("runs already, as it was started (`streamgauge down` first, to change it)")
+            return running
+        if running is None and not is_locked(home):
+            state = read_state(home)
+            if state is not None and state.state == "failed":
+                raise _as_error(state)
+            raise StreamgaugeError(
+                "the stack that was starting is gone", hint="`streamgauge up` starts it again"
+            )
+        if not waiting:
+            progress("another `streamgauge up` is starting it: waiting for that ...")
+            waiting = True
+        time.sleep(POLL_S)
+    raise StreamgaugeError(f"the stack was not up within {START_LIMIT_S:.0f} s")
+
+
+def differences(state: StackState, config: StackConfig, asked: Mapping[str, str]) -> list[str]:
+    """The options in `asked` that a running stack does not have."""
+    runs_with: dict[str, object] = {
+        "kafka_port": None if state.kafka_external else _port(f"//{state.bootstrap}"),
+        "store_port": None if state.store_external else _port(state.store_url),
+        "prefix": state.prefix,
+        "partitions": state.partitions,
+        "clock_mode": state.clock_mode,
+        "lateness_s": state.lateness_s,
+        "rules": state.rules,
+        "workers": tuple(name for name in WORKERS if name in state.processes),
+    }
+    any_port = {f for f in ("kafka_port", "store_port") if getattr(config, f) == 0}
+    return [
+        words
+        for field, words in asked.items()
+        if field not in any_port and runs_with[field] != getattr(config, field)
+    ]
+
+
+def _port(url: str) -> int | None:
+    return urlsplit(url).port
 
 
 def _follow(
@@ -82,6 +150,10 @@ def _follow(
                 return state
             if state.state == "failed" and code is not None:
                 raise _as_error(state)
+        if code is not None and state is not None and mine and state.state == "down":
+            raise StreamgaugeError("the stack was stopped while it started")
+        if code == Misconfigured.exit_code and not mine and is_locked(home):
+            raise _TakenByAnother
         if code is not None:
             words = last_line(log).partition(" ERROR ")[2] or last_line(log)
             kind = _KINDS.get(code, StreamgaugeError)

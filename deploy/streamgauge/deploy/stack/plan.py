@@ -30,6 +30,9 @@ from streamgauge.storage.settings import DEFAULT_DATABASE
 
 REPLAY_LATENESS_S = 30.0
 
+USUAL_KAFKA_PORT = 9092
+"""Taken on a first start if it is free: examples name it."""
+
 WORKERS: dict[str, str] = {
     "metrics": "streamgauge.stream_processors.metrics.main",
     "scores": "streamgauge.stream_processors.scores.main",
@@ -44,13 +47,16 @@ TICKERS = ("metrics", "scores", "drift")
 
 @dataclass(frozen=True, slots=True)
 class StackConfig:
-    """What a stack is asked to be. Ports 0 mean free ones; rules "" means the shipped pack."""
+    """What a stack is asked to be. Ports 0 mean the last ones, at first free ones; rules "" means
+    the shipped pack. usual_kafka_port: the first one if it is free; 0: none is preferred.
+    """
 
     home: str
     prefix: str = DEFAULT_PREFIX
     database: str = DEFAULT_DATABASE
     partitions: int = DEFAULT_PARTITIONS
     kafka_port: int = 0
+    usual_kafka_port: int = 0
     store_port: int = 0
     clock_mode: ClockMode = "live"
     lateness_s: float = LIVE_LATENESS_S
@@ -70,7 +76,9 @@ class StackConfig:
             raise Misconfigured(f"lateness {self.lateness_s} s", hint="0 to 3600 seconds")
         if not 1 <= self.partitions <= 1024:
             raise Misconfigured(f"{self.partitions} partitions", hint="1 to 1024")
-        for option, port in (("--kafka-port", self.kafka_port), ("--store-port", self.store_port)):
+        ports = (self.kafka_port, self.usual_kafka_port, self.store_port)
+        names = ("--kafka-port", "usual Kafka port", "--store-port")
+        for option, port in zip(names, ports, strict=True):
             if not 0 <= port <= 65535:
                 raise Misconfigured(f"{option} {port}", hint="1 to 65535, or 0 for a free one")
 

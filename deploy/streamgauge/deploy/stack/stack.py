@@ -38,7 +38,13 @@ from streamgauge.deploy.stack.plan import (
     worker_exists,
 )
 from streamgauge.deploy.stack.services import KafkaService, Service, StoreService, WorkerService
-from streamgauge.deploy.stack.state import ProcessState, StackState, read_state, write_state
+from streamgauge.deploy.stack.state import (
+    ProcessState,
+    StackState,
+    keep_addresses,
+    read_state,
+    write_state,
+)
 from streamgauge.deploy.stack.supervised import Supervised
 from streamgauge.deploy.stack.ticking import wait_ticking
 from streamgauge.deploy.topics import create_topics, require_broker
@@ -187,7 +193,12 @@ class Stack:
             self._kafka = KafkaSettings(found.bootstrap, self.config.prefix, found.extra)
             self.state.kafka_external = True
         else:
-            broker = LocalKafka(self.home / "kafka", self.config.kafka_port, progress=self._say)
+            broker = LocalKafka(
+                self.home / "kafka",
+                self.config.kafka_port,
+                usual_port=self.config.usual_kafka_port,
+                progress=self._say,
+            )
             self._supervise(KafkaService(broker))
         if self._environ.get(ENV_URL):
             found_store = StoreSettings.from_env(self._environ)
@@ -314,10 +325,15 @@ class Stack:
 
     def _fail(self, error: BaseException) -> None:
         self._closing.set()
-        self.state.state = "failed"
-        self.state.error = str(getattr(error, "message", "") or error or type(error).__name__)
-        self.state.error_hint = str(getattr(error, "hint", ""))
-        self.state.exit_code = int(getattr(error, "exit_code", 1))
+        if isinstance(error, KeyboardInterrupt):
+            self.state.state = "down"  # somebody asked for it: nothing is wrong
+        else:
+            self.state.state = "failed"
+            self.state.error = getattr(error, "message", "") or str(error) or type(error).__name__
+            self.state.error_hint = str(getattr(error, "hint", ""))
+            self.state.exit_code = int(getattr(error, "exit_code", 1))
+        if self._last is not None and not self.state.store_url:
+            keep_addresses(self.state, self._last)
         with contextlib.suppress(StreamgaugeError, OSError):
             self._stop_all()
         self._changed()

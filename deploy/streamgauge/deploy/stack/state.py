@@ -116,6 +116,15 @@ def _fitting(model: StackState | ProcessState, raw: dict[str, Any]) -> dict[str,
     return found
 
 
+def keep_addresses(state: StackState, last: StackState) -> None:
+    """A start that came to no addresses keeps the last ones: the next takes the same ports."""
+    state.bootstrap, state.kafka_external = last.bootstrap, last.kafka_external
+    state.store_url, state.store_external = last.store_url, last.store_external
+    state.store_user, state.password_file = last.store_user, last.password_file
+    state.reader_user = last.reader_user
+    state.reader_password_file = last.reader_password_file
+
+
 def running_state(home: Path) -> StackState | None:
     """The state, if the stack on this folder runs now."""
     state = read_state(home)
