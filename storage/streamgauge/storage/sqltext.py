@@ -98,6 +98,9 @@ def split_statements(script: str) -> list[str]:
     return out
 
 
+HEAD_BYTES = 64 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Insert:
     """An INSERT that brings its data.
@@ -119,8 +122,11 @@ class Insert:
 
 
 def parse_insert(sql: bytes) -> Insert | None:
-    """Shape of `INSERT INTO t .. FORMAT x <data>`; None for everything else (VALUES, SELECT)."""
-    stream = tokens(sql)
+    """Shape of `INSERT INTO t .. FORMAT x <data>`; None for everything else (VALUES, SELECT).
+
+    FORMAT is looked for in the first HEAD_BYTES.
+    """
+    stream = tokens(sql[:HEAD_BYTES])
     first = next(stream, None)
     if first is None or not first.is_word("INSERT"):
         return None

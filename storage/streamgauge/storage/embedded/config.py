@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 1 << 20
+OVERLAY = "_files_of_this_machine"
+"""The engine's own database that takes any file for a table. engine.py drops it at the start."""
 
 _XML = """<clickhouse>
     <users_config>{path}</users_config>
     <user_directories><users_xml><path>{path}</path></users_xml></user_directories>
     <max_server_memory_usage>{server_memory}</max_server_memory_usage>
     <mark_cache_size>{mark_cache}</mark_cache_size>
+    <default_database>{overlay}</default_database>
     <uncompressed_cache_size>0</uncompressed_cache_size>
     <background_pool_size>2</background_pool_size>
     <background_schedule_pool_size>4</background_schedule_pool_size>
@@ -51,9 +54,13 @@ class ServerConfig:
     query_memory: int = 1024 * MIB
     mark_cache: int = 64 * MIB
     fsync: bool = True
-    threads: int = 8  # statements at once
-    queue: int = 64  # statements waiting; more are refused
+    threads: int = 8  # statements of the writer at once
+    queue: int = 64  # of the writer, waiting; more are refused
+    reader_threads: int = 4  # the same for the reader: neither waits for the other
+    reader_queue: int = 16
     body_limit: int = 256 * MIB  # after decompression
+    reader_body_limit: int = MIB // 4
+    statement_limit: int = 16 * MIB  # of a text that is not data
     body_timeout_s: float = 30.0
     held_result_limit: int = 64 * MIB  # formats that cannot be streamed
     writer_time_s: float = 300.0
@@ -75,6 +82,7 @@ class ServerConfig:
         path.write_text(
             _XML.format(
                 path=path,
+                overlay=OVERLAY,
                 server_memory=self.server_memory,
                 query_memory=self.query_memory,
                 mark_cache=self.mark_cache,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from streamgauge.storage.embedded.config import ServerConfig
+from streamgauge.storage.embedded.config import OVERLAY, ServerConfig
 from streamgauge.storage.embedded.errors import INTERNAL, EngineError
 from streamgauge.storage.sqltext import Insert, quote_name, quote_string
 
@@ -187,8 +189,10 @@ class Engine:
         config.engine_dir.mkdir(parents=True, exist_ok=True)
         self._module: Any = importlib.import_module("chdb._chdb")  # the engine: 0.3 s
         self._target = f"{config.engine_dir}?config-file={config.write_xml()}"
+        _plain_default_database(config.engine_dir)
         self._module.set_signal_handlers_enabled(False)
         self._keeper = self.handle()  # the engine lives as long as a handle does
+        self._keeper.run(f"DROP DATABASE IF EXISTS {OVERLAY}".encode())
         rows = self._keeper.run(
             b"SELECT version(), timezone(), (SELECT value FROM system.server_settings"
             b" WHERE name = 'mark_cache_size')"
@@ -229,3 +233,16 @@ class Engine:
             b" ('file', 'catboostevaluate') OR match(name, '^(ai|AI)[A-Z]')"
         ).body
         return frozenset(body.decode().split()) | {"file", "url", "python", "executable", "http"}
+
+
+def _plain_default_database(folder: Path) -> None:
+    """Make `default` a database like any other.
+
+    Left to itself this engine makes it one that takes the name of any file for a table, so that a
+    reader could ask which files there are. It calls that one OVERLAY if it is told so, and then
+    wants `default` to be there already.
+    """
+    described = folder / "metadata" / "default.sql"
+    if not described.exists():
+        described.parent.mkdir(parents=True, exist_ok=True)
+        described.write_text(f"ATTACH DATABASE _ UUID '{uuid.uuid4()}'\nENGINE = Atomic\n")

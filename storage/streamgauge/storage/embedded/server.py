@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from aiohttp import BasicAuth, BodyPartReader, web
+from aiohttp import BasicAuth, web
 
 from streamgauge.storage.embedded import guard, statements, wire
 from streamgauge.storage.embedded.config import ServerConfig
@@ -28,11 +28,10 @@ from streamgauge.storage.embedded.errors import (
     AUTHENTICATION_FAILED,
     BAD_ARGUMENTS,
     BODY_TOO_LARGE,
-    NOT_IMPLEMENTED,
-    SOCKET_TIMEOUT,
-    TOO_MANY_QUERIES,
+    READONLY,
     EngineError,
 )
+from streamgauge.storage.embedded.intake import Lane, read_body
 from streamgauge.storage.embedded.policy import Account, Accounts
 from streamgauge.storage.embedded.sessions import Sessions
 from streamgauge.storage.handshake import EXPECT_HEADER, STORE_HEADER, STORE_NAME
@@ -58,10 +57,11 @@ class Server:
         self._config = config
         self._engine = engine
         self._accounts = accounts
-        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="statement")
         self._aside = ThreadPoolExecutor(2, thread_name_prefix="aside")  # kill, close
-        self._slots = asyncio.Semaphore(config.threads)
-        self._waiting = 0
+        self._lanes = {
+            False: Lane("writer", config.threads, config.queue),
+            True: Lane("reader", config.reader_threads, config.reader_queue),
+        }
         self._tables: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._running: dict[str, str] = {}  # query id -> tag
         self._sessions = Sessions(config.sessions)
@@ -83,7 +83,8 @@ class Server:
             self._engine.kill(tag)
         while self._running:  # cancelled requests, which end when the engine has
             await asyncio.sleep(0.02)
-        self._pool.shutdown(wait=True)
+        for lane in self._lanes.values():
+            lane.pool.shutdown(wait=True)
         self._aside.shutdown(wait=True)
         for handle in self._sessions.expire(float("inf")):
             handle.close()
@@ -133,7 +134,11 @@ class Server:
         _, _, raw_query = request.raw_path.partition("?")
         pairs = parse_qsl(raw_query, keep_blank_values=True, errors="surrogateescape")
         account = self._authenticate(request, dict(pairs))
-        body, form = await self._body(request)
+        lane = self._lanes[account.readonly]
+        limit = self._config.reader_body_limit if account.readonly else self._config.body_limit
+        body, form = await read_body(
+            request, lane, limit=limit, timeout_s=self._config.body_timeout_s
+        )
         ask = wire.understand([*pairs, *form], request.headers, new_id)
         text = ask.query + b"\n" + body if ask.query and body else ask.query or body
         if not text.strip():
@@ -142,13 +147,17 @@ class Server:
             raise EngineError.of(BAD_ARGUMENTS, "empty query")
         tag = f"{uuid.uuid4()}"
         work = statements.Work(account, ask, text, tag, request.method != "POST")
+        if account.readonly and statements.begins_with_insert(text):
+            raise EngineError.of(READONLY, "Cannot execute query in readonly mode: INSERT")
         if (expect := request.headers.get(EXPECT_HEADER)) is not None:
             work.expected = guard.parse_expectation(expect)
-        work.insert = parse_insert(text)
+        work.insert = await self._in(lane.pool, lambda: parse_insert(text))
         if work.insert is not None:
             work.data = text[work.insert.data_at :]
             work.text = b""
             return await self._insert(request, work)
+        if len(text) > (limit := min(limit, self._config.statement_limit)):
+            raise EngineError.of(BODY_TOO_LARGE, f"a statement is over {limit} bytes")
         if work.expected is not None:
             raise EngineError.of(BAD_ARGUMENTS, f"{EXPECT_HEADER} goes with INSERT .. FORMAT")
         if (kill := _KILL.fullmatch(text)) and not account.readonly:
@@ -170,47 +179,20 @@ class Server:
             name, password = decoded.login, decoded.password
         return self._accounts.check(name or "default", password)
 
-    async def _body(self, request: web.Request) -> tuple[bytes, list[tuple[str, str]]]:
-        limit = self._config.body_limit
-        if (request.content_length or 0) > limit:
-            raise EngineError.of(BODY_TOO_LARGE, f"request body is over {limit} bytes")
-        try:
-            async with asyncio.timeout(self._config.body_timeout_s):
-                if request.content_type == "multipart/form-data":
-                    return b"", await self._form(request)
-                body = await request.read()
-        except TimeoutError:
-            raise EngineError.of(
-                SOCKET_TIMEOUT, f"no whole body within {self._config.body_timeout_s} s"
-            ) from None
-        encoding = request.headers.get("Content-Encoding", "")
-        if not encoding or not body:
-            return body, []
-        return await self._in(self._pool, lambda: wire.unpack(body, encoding, limit)), []
-
-    async def _form(self, request: web.Request) -> list[tuple[str, str]]:
-        """Parameters sent as form fields. Files (external tables) are not supported."""
-        fields: list[tuple[str, str]] = []
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader) or part.filename or part.name is None:
-                raise EngineError.of(NOT_IMPLEMENTED, "external tables: only form fields")
-            raw = await part.read(decode=False)
-            fields.append((part.name, raw.decode("utf-8", "surrogateescape")))
-        return fields
-
     async def _insert(self, request: web.Request, work: statements.Work) -> web.StreamResponse:
         assert work.insert is not None
         key = (work.insert.database or work.ask.database or "default", work.insert.table)
         async with self._tables[key], self._slot(work), self._handle(work) as handle:
             answer = await self._in(
-                self._pool,
+                self._lanes[work.account.readonly].pool,
                 lambda: statements.run_insert(self._engine, self._config, work, handle),
             )
         return self._whole(request, work, answer, "TabSeparated")
 
     async def _select(self, request: web.Request, work: statements.Work) -> web.StreamResponse:
-        fmt = statements.output_format(work.text, work.ask.format)
+        pool = self._lanes[work.account.readonly].pool
         async with self._slot(work), self._handle(work) as handle:
+            fmt = await self._in(pool, lambda: statements.output_format(work.text, work.ask.format))
             started = await self._watched(
                 request,
                 work,
@@ -276,27 +258,18 @@ class Server:
 
     @asynccontextmanager
     async def _slot(self, work: statements.Work) -> AsyncIterator[None]:
-        if self._slots.locked() and self._waiting >= self._config.queue:
-            raise EngineError.of(
-                TOO_MANY_QUERIES, f"{self._waiting} statements are waiting; try again later"
-            )
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        self._running[work.ask.query_id] = work.tag
-        try:
-            yield
-        finally:
-            self._running.pop(work.ask.query_id, None)
-            self._slots.release()
+        async with self._lanes[work.account.readonly].slot():
+            self._running[work.ask.query_id] = work.tag
+            try:
+                yield
+            finally:
+                self._running.pop(work.ask.query_id, None)
 
     @asynccontextmanager
     async def _handle(self, work: statements.Work) -> AsyncIterator[Handle]:
         name = None if work.account.readonly else work.ask.session_id
         if name is None:
-            handle = await self._open()
+            handle = await self._open(work.account)
             try:
                 yield handle
             finally:
@@ -304,7 +277,7 @@ class Server:
             return
         kept = self._sessions.take(name, must_exist=work.ask.session_check)
         try:
-            session = await self._open() if kept is None else kept
+            session = await self._open(work.account) if kept is None else kept
         except BaseException:  # cancelled, too: a session that stays busy is locked for good
             self._sessions.give(name, None, 0.0)
             raise
@@ -315,10 +288,11 @@ class Server:
             now = asyncio.get_running_loop().time()
             self._sessions.give(name, session, now + work.ask.session_timeout_s)
 
-    async def _open(self) -> Handle:
+    async def _open(self, account: Account) -> Handle:
         opened: list[Handle] = []
+        pool = self._lanes[account.readonly].pool
         try:
-            await self._in(self._pool, lambda: opened.append(self._engine.handle()))
+            await self._in(pool, lambda: opened.append(self._engine.handle()))
         except asyncio.CancelledError:
             for handle in opened:
                 await self._in(self._aside, handle.close)
@@ -334,7 +308,7 @@ class Server:
             if cancelled or request.transport is None or request.transport.is_closing():
                 self._aside.submit(self._engine.kill, work.tag)
 
-        return await self._in(self._pool, call, stop=stop)
+        return await self._in(self._lanes[work.account.readonly].pool, call, stop=stop)
 
     async def _in(
         self,

@@ -35,6 +35,12 @@ class Work:
     expected: dict[str, int] | None = None
 
 
+def begins_with_insert(text: bytes) -> bool:
+    """Whether the first word is INSERT, however long the rest is."""
+    first = next(tokens(text), None)
+    return first is not None and first.is_word("INSERT")
+
+
 def output_format(text: bytes, default: str) -> str:
     """Format of the result: the statement's own FORMAT clause, else the request's."""
     depth = 0

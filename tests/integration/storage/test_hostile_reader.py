@@ -1,0 +1,109 @@
+"""Whoever may read can neither stop the writer, nor fill the memory, nor look at files."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import urllib3
+
+from streamgauge.storage.embedded.process import EmbeddedStore
+from streamgauge.storage.settings import StoreSettings
+
+pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
+
+PROMPT_S = 3.0
+
+
+def ask(
+    settings: StoreSettings, body: bytes, encoding: str = "", timeout_s: float = 60.0
+) -> tuple[int, int, str]:
+    """(HTTP status, ClickHouse's code or 0, text)."""
+    http = urllib3.PoolManager(retries=False, timeout=timeout_s)
+    headers = {"X-ClickHouse-User": settings.user, "X-ClickHouse-Key": settings.password}
+    if encoding:
+        headers["Content-Encoding"] = encoding
+    answer = http.request("POST", settings.url, body=body, headers=headers)
+    return (
+        answer.status,
+        int(answer.headers.get("X-ClickHouse-Exception-Code", 0)),
+        answer.data.decode("utf-8", "replace"),
+    )
+
+
+def seconds_of(settings: StoreSettings, body: bytes) -> float:
+    started = time.monotonic()
+    status, _, text = ask(settings, body)
+    assert status == 200, text
+    return time.monotonic() - started
+
+
+@pytest.fixture
+def reader(store_server: EmbeddedStore) -> StoreSettings:
+    return store_server.reader_settings("system")
+
+
+@pytest.fixture
+def writer(store_server: EmbeddedStore) -> StoreSettings:
+    return store_server.settings("system")
+
+
+def test_a_readers_statement_is_bounded_packed_or_not(reader: StoreSettings) -> None:
+    long = b"SELECT 1 /*" + b" " * 300_000 + b"*/"
+    for body, encoding in ((long, ""), (gzip.compress(long), "gzip")):
+        status, _, text = ask(reader, body, encoding)
+        assert status != 200
+        assert "over 262144 bytes" in text
+    assert ask(reader, b"SELECT 1 /*" + b" " * 200_000 + b"*/")[0] == 200
+
+
+def test_a_readers_insert_is_refused_at_its_first_word(reader: StoreSettings) -> None:
+    started = time.monotonic()
+    status, code, text = ask(reader, b"/* a */ INSERT INTO x " + b"a " * 120_000)
+    assert (status, code) != (200, 0)
+    assert "readonly" in text
+    assert time.monotonic() - started < PROMPT_S
+
+
+def test_a_statement_without_end_keeps_nobody_else_waiting(writer: StoreSettings) -> None:
+    endless = threading.Thread(target=ask, args=(writer, b"INSERT INTO x " + b"a " * 5_000_000))
+    endless.start()
+    slowest = 0.0
+    while endless.is_alive():
+        slowest = max(slowest, seconds_of(writer, b"SELECT 1"))
+    endless.join()
+    assert slowest < PROMPT_S
+
+
+def test_readers_that_sleep_do_not_stand_before_the_writer(
+    reader: StoreSettings, writer: StoreSettings
+) -> None:
+    sleep = b"SELECT sleepEachRow(1) FROM numbers(3)"
+    with ThreadPoolExecutor(40) as crowd:
+        answers = [crowd.submit(ask, reader, sleep) for _ in range(40)]
+        time.sleep(0.5)
+        assert max(seconds_of(writer, b"SELECT 1") for _ in range(5)) < PROMPT_S
+        refused = [a.result() for a in answers if a.result()[0] != 200]
+    assert refused, "forty statements waited, more than a reader's queue holds"
+    assert {code for _, code, _ in refused} == {202}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "EXISTS TABLE default.`/etc/passwd`",
+        "EXISTS TABLE `/etc/passwd`",
+        "SELECT hasColumnInTable('default', '/etc/passwd', 'c1')",
+    ],
+)
+def test_no_file_is_a_table(reader: StoreSettings, writer: StoreSettings, statement: str) -> None:
+    for account in (reader, writer):
+        status, _, text = ask(account, statement.encode())
+        assert status != 200 or text.strip() == "0"
+        status, _, text = ask(account, b"SELECT * FROM default.`/etc/passwd`")
+        assert status != 200
+        assert "root:" not in text
+        assert "files_of_this_machine" not in ask(account, b"SHOW DATABASES")[2]
