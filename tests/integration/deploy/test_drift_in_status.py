@@ -1,4 +1,4 @@
-"""Which apps `streamgauge status` says are warming up, by the verdicts in the store."""
+"""Which apps `streamgauge status` and `doctor` say are warming up, by the verdicts in the store."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from streamgauge.contracts.clock import SystemClock
 from streamgauge.deploy.context import Context
+from streamgauge.deploy.doctor import Finding, Level, services
 from streamgauge.deploy.status.collect import drift_warming
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.writer import SinkWriter, build_block
@@ -19,12 +20,13 @@ pytestmark = pytest.mark.clickhouse
 NOW = datetime.fromtimestamp(SystemClock().now_ms() // 300_000 * 300, UTC)
 
 
-def put(store: StoreSettings, table: str, rows: list[dict[str, Any]]) -> None:
+def put(
+    store: StoreSettings, table: str, rows: list[dict[str, Any]], key: str = "e/0", to: int = 1
+) -> None:
     writer = SinkWriter(store, instance="w", session_timeout_s=30)
     block = build_block(
-        table, pa.Table.from_pylist(rows), written_on=NOW.date(), expected={"e/0": 0},
-        next={"e/0": 1},
-    )  # fmt: skip
+        table, pa.Table.from_pylist(rows), written_on=NOW.date(), expected={key: 0}, next={key: to}
+    )
     writer.insert(block)
     writer.close()
 
@@ -53,3 +55,44 @@ def test_without_a_verdict_no_app_is_warming_up_and_without_a_store_it_is_unknow
 ) -> None:
     assert drift_warming(Context.find(store.to_env(), tmp_path)) == {}
     assert drift_warming(Context.find({}, tmp_path)) is None
+
+
+def doctor(store: StoreSettings, home: Path) -> list[Finding]:
+    return list(services.drift(Context.find(store.to_env(), home), SystemClock()))
+
+
+def test_doctor_names_apps_that_drift_cannot_judge_yet_and_is_content_when_it_can(
+    store: StoreSettings, tmp_path: Path
+) -> None:
+    assert doctor(store, tmp_path) == [Finding("drift", Level.OK, "nothing to judge yet")]
+    t = NOW - timedelta(minutes=5)
+    put(store, "histograms", [{"app": "old", "t": t, "feature": "model", "n": 9}])
+    put(
+        store, "drift_verdicts", [verdict("old", t, "quiet", 14)],
+        key="verdicts/300", to=int(NOW.timestamp()),
+    )  # fmt: skip
+    assert doctor(store, tmp_path) == [Finding("drift", Level.OK, "apps judged: 1")]
+    put(store, "drift_verdicts", [verdict("new", t, "warming_up", 3)])
+    (found,) = doctor(store, tmp_path)
+    assert (found.level, "'new' 3 of 14" in found.seen) == (Level.WARN, True)
+
+
+def test_doctor_tells_of_windows_that_nobody_judges(store: StoreSettings, tmp_path: Path) -> None:
+    cells = [
+        {"app": "old", "t": NOW - timedelta(minutes=5 * i), "feature": "model", "n": 9}
+        for i in range(20)
+    ]
+    put(store, "histograms", cells)
+    (found,) = doctor(store, tmp_path)
+    assert (found.level, found.seen) == (Level.WARN, "19 windows of 300 s have no verdict yet")
+    end = NOW - timedelta(minutes=40)
+    put(
+        store, "drift_verdicts", [verdict("old", end - timedelta(minutes=5), "quiet", 14)],
+        key="verdicts/300", to=int(end.timestamp()),
+    )  # fmt: skip
+    (found,) = doctor(store, tmp_path)
+    assert (found.level, found.seen) == (Level.WARN, "8 windows of 300 s have no verdict yet")
+
+
+def test_doctor_says_nothing_of_drift_where_no_store_is_known(tmp_path: Path) -> None:
+    assert list(services.drift(Context.find({}, tmp_path), SystemClock())) == []

@@ -27,6 +27,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("store", services.store),
     ("clock", services.clock_skew),
     ("late", services.late_apps),
+    ("drift", services.drift),
     ("rules", services.rules),
     ("prices", services.prices),
     ("weights", services.weights),

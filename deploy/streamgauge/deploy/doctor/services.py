@@ -1,4 +1,4 @@
-"""Checks of the services: stack, Kafka and topics, store and schema, clocks, rules, prices."""
+"""Checks of the services: stack, Kafka, store and schema, clocks, drift, rules, prices."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ LATE_SQL = (
     " FROM v_requests WHERE append_ts > now() - INTERVAL 10 MINUTE AND ts > now() - INTERVAL 1 DAY"
     " GROUP BY app HAVING late > n / 2 ORDER BY late DESC, app LIMIT 5"
 ).replace("$LATE", str(LATE_MS))
+DRIFT_SQL = (
+    "SELECT toUnixTimestamp(min(t)), toUnixTimestamp(max(t)),"
+    " (SELECT maxMap(next)[$KEY] FROM drift_verdicts WHERE kind = 1) FROM histograms WHERE kind = 0"
+)
+DRIFT_BEHIND_WINDOWS = 3
+"""The newest one is open, and the one before it waits for late events."""
 SANE_FROM_MS = 1_735_689_600_000  # 2025-01-01: no machine that runs this is older
 
 
@@ -130,6 +136,41 @@ def late_apps(context: Context, _clock: Clock) -> Iterator[Finding]:
             f"{apps}; rules do not judge them",
             "a replay or backfill is as it should be; else set those hosts' clocks by NTP",
         )  # fmt: skip
+
+
+def drift(context: Context, _clock: Clock) -> Iterator[Finding]:
+    """Whether windows get their verdicts, and which apps have too little history for one."""
+    from streamgauge.storage.client import connect
+    from streamgauge.stream_processors.drift.settings import DriftSettings
+    from streamgauge.stream_processors.drift.status import read_status
+
+    settings = DriftSettings.from_env(context.env)
+    sql = DRIFT_SQL.replace("$KEY", f"'verdicts/{settings.cell_s}'")
+    try:
+        with connect(context.store(reader=True), timeout_s=10) as client:
+            _, ((oldest_s, newest_s, closed_s),) = client.rows(sql)
+            apps = read_status(client, settings)
+    except StreamgaugeError:
+        return  # the store's own check says so
+    behind = (newest_s - (closed_s or oldest_s)) // settings.cell_s
+    if behind >= DRIFT_BEHIND_WINDOWS:
+        yield Finding(
+            "drift", Level.WARN, f"{behind} windows of {settings.cell_s} s have no verdict yet",
+            "none must be left when a replay is caught up with; else see the log of drift",
+        )  # fmt: skip
+    judged = sum(a.judged for a in apps)
+    young = [f"{a.app!r} {a.ref_windows} of {a.ref_needed}" for a in apps if not a.judged]
+    if young:
+        more = f" and {len(young) - 5} more" if len(young) > 5 else ""
+        yield Finding(
+            "drift", Level.WARN,
+            f"apps judged: {judged}; too little history, in windows of {settings.cell_s} s: "
+            f"{', '.join(young[:5])}{more}",
+            "wait: until then no drift of theirs is seen",
+        )  # fmt: skip
+    elif behind < DRIFT_BEHIND_WINDOWS:
+        seen = f"apps judged: {judged}" if apps else "nothing to judge yet"
+        yield Finding("drift", Level.OK, seen)
 
 
 def rules(context: Context, _clock: Clock) -> Iterator[Finding]:
