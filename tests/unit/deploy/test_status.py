@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
+from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
 from streamgauge.deploy.cli.status import show
+from streamgauge.deploy.context import Context
+from streamgauge.deploy.demo.runs import runs_folder
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack.state import ProcessState
 from streamgauge.deploy.stack.ticking import Told
-from streamgauge.deploy.status.collect import judge, writer_rows
+from streamgauge.deploy.status.collect import collect, judge, writer_rows
 from streamgauge.deploy.status.explain import explain
 from streamgauge.deploy.status.model import DiskRow, ProcessRow, Snapshot, WriterRow
 
@@ -163,3 +167,19 @@ def test_the_terminal_shows_processes_writers_and_disk() -> None:
     assert "metrics    0  1m 0s ago            1.000  0.5 s ago" in text
     assert "logs  2.0 kB  10 MB x 3 a process" in text
     assert text.endswith("note: a note")
+
+
+def test_demo_runs_beside_the_data_folder_are_among_the_disk_rows(tmp_path: Path) -> None:
+    def used() -> dict[str, int]:
+        seen = collect(Context.find({}, tmp_path / "data"), clock=SystemClock())
+        assert (seen.free_bytes > 0) or not seen.disk
+        return {row.what: row.bytes for row in seen.disk}
+
+    run = runs_folder(tmp_path / "data") / "run-1" / "store"
+    run.mkdir(parents=True)
+    (run / "part").write_bytes(b"x" * 1_000_000)
+    assert list(used()) == ["demo runs"], "there was a demo, and never a stack"
+    (tmp_path / "data").mkdir()
+    rows = used()
+    assert list(rows) == ["topics", "tables", "logs", "demo runs"]
+    assert rows["demo runs"] >= 1_000_000

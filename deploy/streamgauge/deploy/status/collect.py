@@ -19,6 +19,7 @@ from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.kafka import ENV_BOOTSTRAP
 from streamgauge.contracts.tick_book import TickBook
 from streamgauge.deploy.context import Context
+from streamgauge.deploy.demo.runs import KEEP_RUNS, runs_folder
 from streamgauge.deploy.stack.logs import CAP_BYTES, OLDER, folder_bytes
 from streamgauge.deploy.stack.state import ProcessState, StackState, read_state
 from streamgauge.deploy.status.model import (
@@ -45,7 +46,8 @@ def collect(context: Context, *, clock: Clock) -> Snapshot:
     """A snapshot of the stack on this data folder, running or not."""
     state = read_state(context.home)
     disk = _disk(context.home)
-    free = shutil.disk_usage(context.home).free if context.home.exists() else 0
+    there = next((f for f in (context.home, context.home.parent) if f.exists()), None)
+    free = shutil.disk_usage(there).free if there is not None else 0
     if state is None:
         return Snapshot(str(context.home), "never started", disk=disk, free_bytes=free)
     if context.stack is None:
@@ -225,16 +227,20 @@ def writer_rows(told: Sequence[Told], *, now_ms: int) -> tuple[WriterRow, ...]:
 
 
 def _disk(home: Path) -> tuple[DiskRow, ...]:
-    if not home.exists():
-        return ()
-    log_cap = f"{CAP_BYTES // 1024**2} MB x {OLDER + 1} a process"
-    return (
-        DiskRow("topics", folder_bytes(home / "kafka" / "log"), PARTITION_CAP),
-        DiskRow("tables", folder_bytes(home / "store"), "retention of each table"),
-        DiskRow(
-            "logs", folder_bytes(home / "logs") + folder_bytes(home / "kafka" / "logs"), log_cap
-        ),
-    )
+    rows = []
+    if home.exists():
+        log_cap = f"{CAP_BYTES // 1024**2} MB x {OLDER + 1} a process"
+        logs = folder_bytes(home / "logs") + folder_bytes(home / "kafka" / "logs")
+        rows += [
+            DiskRow("topics", folder_bytes(home / "kafka" / "log"), PARTITION_CAP),
+            DiskRow("tables", folder_bytes(home / "store"), "retention of each table"),
+            DiskRow("logs", logs, log_cap),
+        ]
+    runs = runs_folder(home)
+    if runs.exists():  # beside the data folder, and often more than all that is in it
+        cap = f"the last {KEEP_RUNS} runs; down --purge removes them"
+        rows.append(DiskRow("demo runs", folder_bytes(runs), cap))
+    return tuple(rows)
 
 
 def drift_warming(context: Context) -> dict[str, tuple[int, int]] | None:
