@@ -31,12 +31,22 @@ def number(
     if not text:
         return default
     try:
-        value = kind(text)
+        value = kind(text) if text.isascii() else None
     except ValueError:
         value = None
     if value is None or not low <= value <= high:
         raise Misconfigured(f"{name}={text!r}: expected a number from {low:g} to {high:g}")
     return value
+
+
+def switch(env: Mapping[str, str], name: str) -> bool:
+    """A switch, off by default; Misconfigured if it is neither on nor off."""
+    text = env.get(name, "").strip().lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("", "0", "false", "no", "off"):
+        return False
+    raise Misconfigured(f"{name}={env[name]!r}: expected 1 or 0")
 
 
 def clock_mode(env: Mapping[str, str]) -> ClockMode:

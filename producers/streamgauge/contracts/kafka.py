@@ -1,7 +1,8 @@
 """How to reach a Kafka cluster: one frozen settings object for every client of ours.
 
 Settings are librdkafka's own names and are passed through untouched, so everything that librdkafka
-can do (SASL, mTLS, OAUTHBEARER) works without us naming it. Imports only the standard library.
+can do (SASL, mTLS, OAUTHBEARER) works without us naming it. Imports only the standard library,
+and librdkafka only to ask whether it knows what is passed through.
 
     STREAMGAUGE_BOOTSTRAP=broker:9093
     STREAMGAUGE_KAFKA_SECURITY_PROTOCOL=SASL_SSL      -> security.protocol
@@ -11,6 +12,7 @@ can do (SASL, mTLS, OAUTHBEARER) works without us naming it. Imports only the st
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +22,9 @@ from streamgauge.contracts.topics import DEFAULT_PREFIX, TopicSpec
 ENV_BOOTSTRAP = "STREAMGAUGE_BOOTSTRAP"
 ENV_PREFIX = "STREAMGAUGE_TOPIC_PREFIX"
 ENV_PASS_THROUGH = "STREAMGAUGE_KAFKA_"  # noqa: S105 - a prefix, no password
+
+
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,9 @@ class KafkaSettings:
     def from_env(
         cls, env: Mapping[str, str] = os.environ, *, default_bootstrap: str | None = None
     ) -> KafkaSettings:
-        """Read the environment; Misconfigured if no bootstrap address is known."""
+        """Read the environment; Misconfigured if no bootstrap address is known, the prefix cannot
+        begin a topic's name, or librdkafka does not take what is passed through.
+        """
         bootstrap = env.get(ENV_BOOTSTRAP) or default_bootstrap
         if not bootstrap:
             raise Misconfigured(
@@ -46,7 +53,15 @@ class KafkaSettings:
             for name, value in env.items()
             if name.startswith(ENV_PASS_THROUGH) and value
         }
-        return cls(bootstrap, env.get(ENV_PREFIX) or DEFAULT_PREFIX, extra)
+        prefix = env.get(ENV_PREFIX) or DEFAULT_PREFIX
+        if not _PREFIX.fullmatch(prefix):
+            raise Misconfigured(
+                f"{ENV_PREFIX}={prefix!r}: expected at most 100 letters, digits, '.', '_' and '-'",
+                hint=f"such as {DEFAULT_PREFIX}",
+            )
+        if extra:
+            _require_known(bootstrap, extra)
+        return cls(bootstrap, prefix, extra)
 
     def topic(self, spec: TopicSpec) -> str:
         """Name of a registry topic on this cluster."""
@@ -59,3 +74,17 @@ class KafkaSettings:
             **self.extra,
             **{name.replace("_", "."): value for name, value in settings.items()},
         }
+
+
+def _require_known(bootstrap: str, extra: Mapping[str, str]) -> None:
+    """Misconfigured if librdkafka would refuse to make a client with these settings."""
+    from confluent_kafka import KafkaException, Producer
+
+    try:
+        Producer({"bootstrap.servers": bootstrap, **extra, "log_level": 0})
+    except KafkaException as error:
+        names = ", ".join(ENV_PASS_THROUGH + n.upper().replace(".", "_") for n in sorted(extra))
+        raise Misconfigured(
+            f"librdkafka does not take {names}: {error.args[0].str()}",
+            hint=f"{ENV_PASS_THROUGH}X_Y is librdkafka's setting x.y",
+        ) from None

@@ -77,9 +77,10 @@ class StoreSettings:
         if not password and password_file:
             try:
                 password = Path(password_file).read_text(encoding="utf-8").strip()
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
+                why = getattr(error, "strerror", None) or "it is no text"
                 raise Misconfigured(
-                    f"cannot read the store's password: {error.strerror}: {password_file}",
+                    f"cannot read the store's password: {why}: {password_file}",
                     hint=f"set {ENV_PASSWORD_FILE} to a readable file",
                 ) from error
         return cls(

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streamgauge.contracts.environment import lateness_s, number
+from streamgauge.contracts.environment import clock_mode, lateness_s, number
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.storage.settings import StoreSettings
 
@@ -46,6 +46,7 @@ class WorkerSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> WorkerSettings:
         """Read the environment; Misconfigured names the variable that is out of bounds."""
+        clock_mode(env)  # the evaluator's, but a stack with a wrong one is wrong everywhere
         instance = env.get("STREAMGAUGE_INSTANCE") or f"{socket.gethostname()}-{os.getpid()}"
         return cls(
             kafka=KafkaSettings.from_env(env),

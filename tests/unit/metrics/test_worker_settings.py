@@ -31,3 +31,33 @@ def test_a_metrics_port_that_is_taken_is_one_clear_line() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(Misconfigured, match=rf"127\.0\.0\.1:{port}.*in use"):
             telemetry.serve("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("STREAMGAUGE_KAFKA_FOO", "bar", "No such configuration property"),
+        ("STREAMGAUGE_KAFKA_SECURITY_PROTOCOL", "x", "Invalid value"),
+        ("STREAMGAUGE_TOPIC_PREFIX", "bad topic/", "STREAMGAUGE_TOPIC_PREFIX='bad topic/'"),
+        ("STREAMGAUGE_CLOCK_MODE", "x", "STREAMGAUGE_CLOCK_MODE='x'"),
+        ("STREAMGAUGE_TEXTS", "maybe", "STREAMGAUGE_TEXTS='maybe'"),
+        ("STREAMGAUGE_FLUSH_EVENTS", "\u0663\u0660\u0660", "STREAMGAUGE_FLUSH_EVENTS="),
+        ("STREAMGAUGE_STORE_PASSWORD_FILE", sys.executable, "it is no text"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line_before_anything_is_tried(
+    name: str, value: str, said: str
+) -> None:
+    services = {
+        "STREAMGAUGE_BOOTSTRAP": "127.0.0.1:1",
+        "STREAMGAUGE_STORE_URL": "http://127.0.0.1:1",
+    }
+    own = {k: v for k, v in os.environ.items() if not k.startswith("STREAMGAUGE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "streamgauge.stream_processors.metrics.main"],
+        env={**own, **services, name: value},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert said in line

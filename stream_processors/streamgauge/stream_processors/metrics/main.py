@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from streamgauge.contracts.environment import number
+from streamgauge.contracts.environment import number, switch
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
@@ -26,7 +26,7 @@ def build_spec(env: Mapping[str, str] = os.environ) -> WorkerSpec:
     """The metrics worker, as the environment wants it."""
     processor = MetricsProcessor(
         PriceBook(),
-        texts=env.get("STREAMGAUGE_TEXTS", "") in ("1", "true"),
+        texts=switch(env, "STREAMGAUGE_TEXTS"),
         label_cap=number(env, "STREAMGAUGE_LABEL_CAP", 1_000, 1, 100_000, int),
     )
     return WorkerSpec(processor, (EVENTS,), recall, SLOW_TABLES)
