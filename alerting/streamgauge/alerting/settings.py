@@ -11,6 +11,7 @@ from streamgauge.alerting.evaluation.policy import RUNBOOK_BASE
 from streamgauge.alerting.rules.loader import DEFAULT_PACK
 from streamgauge.contracts.environment import (
     ENV_RULES,
+    ENV_RULES_KEPT,
     LIVE_LATENESS_S,
     ClockMode,
     clock_mode,
@@ -39,11 +40,13 @@ class AlertSettings:
     group; two processes of one name fence each other. stall_s: how long a source may hold the
     clock. no_ticks_s: silence of the metrics worker that raises IngestStalled. max_catch_up_s: in
     mode live, how much of the past is evaluated after an outage. rules: a file or a folder.
+    rules_kept: folder for copies of the rules in force; None: none are kept.
     """
 
     kafka: KafkaSettings
     store: StoreSettings
     rules: Path = DEFAULT_PACK
+    rules_kept: Path | None = None
     clock_mode: ClockMode = "live"
     lateness_s: float = LIVE_LATENESS_S
     instance: str = "alerts-1"
@@ -56,7 +59,8 @@ class AlertSettings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> AlertSettings:
         """Read the environment; Misconfigured names the variable that is wrong."""
         rules = Path(env.get(ENV_RULES) or DEFAULT_PACK)
-        if not rules.exists():
+        kept = env.get(ENV_RULES_KEPT)
+        if not rules.exists() and not (kept and Path(kept).is_dir()):
             raise Misconfigured(
                 f"{ENV_RULES}: {rules} does not exist", hint="name a rule file or a folder"
             )
@@ -64,6 +68,7 @@ class AlertSettings:
             kafka=KafkaSettings.from_env(env),
             store=StoreSettings.from_env(env),
             rules=rules,
+            rules_kept=Path(kept) if kept else None,
             clock_mode=clock_mode(env),
             lateness_s=lateness_s(env),
             instance=env.get("STREAMGAUGE_ALERTS_INSTANCE") or "alerts-1",

@@ -14,6 +14,7 @@ ENV_CLOCK_MODE = "STREAMGAUGE_CLOCK_MODE"
 ENV_LATENESS = "STREAMGAUGE_LATENESS_S"
 ENV_METRICS_PORT = "STREAMGAUGE_METRICS_PORT"
 ENV_RULES = "STREAMGAUGE_RULES"
+ENV_RULES_KEPT = "STREAMGAUGE_RULES_KEPT"
 
 ClockMode = Literal["live", "replay"]
 """What moves event time: also the broker's clock (live), or events and heartbeats only (replay)."""

@@ -245,7 +245,7 @@ def test_current_then_live_has_no_gap_and_no_double(
     assert (after.episode, after.status) == (fired.episode, AlertStatus.RESOLVED)
 
 
-def test_removed_rule_resolves_its_alert_and_a_broken_file_keeps_the_old_rules(
+def test_removed_rule_resolves_its_alert_and_a_broken_file_keeps_the_old_rules_over_a_kill(
     engine: Make, feed: Feed, settings: KafkaSettings, tmp_path: Path
 ) -> None:
     rules = tmp_path / "rules.yml"
@@ -256,17 +256,24 @@ def test_removed_rule_resolves_its_alert_and_a_broken_file_keeps_the_old_rules(
     )
     rules.write_text(text)
     feed.rows(steady("search", T0, T0 + 20 * MINUTE))
-    process = engine(STREAMGAUGE_RULES=str(rules))
+    kept = {"STREAMGAUGE_RULES": str(rules), "STREAMGAUGE_RULES_KEPT": str(tmp_path / "kept")}
+    process = engine(**kept)
     with AlertSubscriber(settings, from_start=True) as sub:
         feed.tick(T0 + 5 * MINUTE)
         assert {a.rule for a in collect(sub, 2)} == {"A", "B"}
         rules.write_text(text.replace("metric: requests", "metrik: requests"))
+        (refused,) = collect(sub, 1)
+        assert (refused.rule, refused.severity) == ("RulesRefused", "page")
+        assert "metrik" in str(refused.evidence)
+        process.kill()
+        process = engine(**kept)
         until(lambda: "rules_refused" in process.log.read_text(), "the refusal in the log")
         rules.write_text(
             "".join(line for line in text.splitlines(keepends=True) if "name: B" not in line)
         )
-        (gone,) = collect(sub, 1)
-        assert (gone.rule, gone.status, gone.reason) == ("B", AlertStatus.RESOLVED, "rule_removed")
+        ended = {a.rule: (a.status, a.reason) for a in collect(sub, 2)}
+        assert ended["B"] == (AlertStatus.RESOLVED, "rule_removed")
+        assert ended["RulesRefused"][0] == AlertStatus.RESOLVED
         assert process.process is not None
         assert process.process.poll() is None
 

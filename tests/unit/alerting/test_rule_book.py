@@ -44,3 +44,29 @@ def test_rule_that_cannot_be_run_is_misconfigured_at_start(tmp_path: Path) -> No
     write(path, texts=LONG)
     with pytest.raises(Misconfigured, match='rule "A" cannot be run'):
         RuleBook(path, runbook_base="")
+
+
+def test_an_engine_that_is_started_again_while_its_rules_are_bad_goes_on_with_those_of_before(
+    tmp_path: Path,
+) -> None:
+    rules, kept = tmp_path / "rules", tmp_path / "kept"
+    rules.mkdir()
+    path = rules / "mine.yml"
+    write(path)
+    before = RuleBook(rules, runbook_base="", kept=kept)
+    path.write_text("rules: [")
+    again = RuleBook(rules, runbook_base="", kept=kept)
+    assert again.rules.keys() == before.rules.keys()
+    assert again.versions == before.versions
+    assert "mine.yml" in again.problem
+    assert again.poll() == frozenset()
+    write(path)
+    assert again.poll() == frozenset()
+    assert again.problem == ""
+
+
+def test_a_first_start_with_bad_rules_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text("rules: [")
+    with pytest.raises(Misconfigured, match=r"mine\.yml"):
+        RuleBook(path, runbook_base="", kept=tmp_path / "kept")

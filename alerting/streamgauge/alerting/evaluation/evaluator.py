@@ -83,7 +83,12 @@ class Evaluator:
         self._ids = identities(kafka, ALERT_EVALS, TICKS)
         self._log, self._ticks_topic = (t.name for t in self._ids)
         self._live = settings.clock_mode == "live"
-        self.book = RuleBook(settings.rules, runbook_base=settings.runbook_base, live=self._live)
+        self.book = RuleBook(
+            settings.rules,
+            runbook_base=settings.runbook_base,
+            live=self._live,
+            kept=settings.rules_kept,
+        )
         self.health = Health()
         self._ticks = TickBook(self._live, round(settings.lateness_s * 1000))
         self._watch = self_alerts.SelfWatch(settings.runbook_base)
@@ -242,7 +247,10 @@ class Evaluator:
         if self._store_since is not None and now - self._store_since >= self._settings.no_ticks_s:
             whole = (("failing_rule", "(all: the store does not answer)"),)
             failing[whole], errors[whole] = float(FAILS), self.health.store[:MAX_ERROR_CHARS]
+        refused: _Troubles = {(): 1.0} if self.book.problem else {}
+        errors[()] = self.book.problem[:MAX_ERROR_CHARS]
         said = [
+            self._watch.record(self_alerts.REFUSED, refused, wall, errors=errors),
             self._watch.record(self_alerts.INGEST, no_ticks, wall),
             self._watch.record(self_alerts.WATERMARK, held, wall),
             self._watch.record(self_alerts.FAILING, failing, wall, errors=errors),

@@ -2,12 +2,14 @@
 
 In: a file or folder. Out: the `RuleSet` in force and, after a change, which rules are gone. A set
 that does not pass `check`, or for which no policies can be made, is refused as a whole; the old one
-stays in force and the log says why.
+stays in force, the log says why, and the evaluator raises RulesRefused. So that this also holds for
+an engine that is started again, the files of the set in force are copied to `kept`.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 from streamgauge.alerting.evaluation.policy import policy_of
@@ -22,10 +24,17 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 class RuleBook:
-    """Rules by name with their policies and versions. Misconfigured if the first load fails."""
+    """Rules by name with their policies and versions.
 
-    def __init__(self, path: Path, *, runbook_base: str, live: bool = False) -> None:
+    kept: folder of this process for copies of the files in force; None: keep none. Misconfigured if
+    the first load fails and nothing was kept.
+    """
+
+    def __init__(
+        self, path: Path, *, runbook_base: str, live: bool = False, kept: Path | None = None
+    ) -> None:
         self._path = path
+        self._kept = kept
         self._base = runbook_base
         self._live = live
         self._stamp = self._look()
@@ -33,7 +42,14 @@ class RuleBook:
         self.rules: dict[str, Rule] = {}
         self.versions: dict[str, str] = {}
         self.policies: dict[str, Policy] = {}
-        self._set()
+        try:
+            self._set(path)
+        except Misconfigured as e:
+            if kept is None or not kept.is_dir():
+                raise
+            self._set(kept)
+            self.problem = str(e)
+            log.error("rules_refused", extra={"path": str(path), "why": str(e), "kept": str(kept)})
 
     def poll(self) -> frozenset[str]:
         """Look at the files again; the names of rules that are no longer in force."""
@@ -43,7 +59,7 @@ class RuleBook:
             if stamp == self._stamp:
                 return frozenset()
             self._stamp = stamp
-            self._set()
+            self._set(self._path)
         except Exception as e:  # noqa: BLE001 - a rim: no file that people edit ends the engine
             why = str(e) if isinstance(e, StreamgaugeError) else repr(e)
             if why != self.problem:
@@ -55,12 +71,27 @@ class RuleBook:
         log.info("rules_loaded", extra={"rules": len(self.rules), "gone": sorted(gone)})
         return gone
 
-    def _set(self) -> None:
-        """Put the files' rules in force, all of them or none."""
-        found = self._load()
+    def _set(self, path: Path) -> None:
+        """Put the rules of these files in force, all of them or none."""
+        found = self._load(path)
         rules = found.enabled
         policies = {name: self._policy(rule) for name, rule in rules.items()}
         self.rules, self.versions, self.policies = rules, dict(found.versions), policies
+        if self._kept is not None and path != self._kept:
+            self._keep(path, self._kept)
+
+    def _keep(self, path: Path, kept: Path) -> None:
+        """Copies of the files: whole in a folder beside, then in its place."""
+        fresh = kept.with_name(f"{kept.name}.new")
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            for i, file in enumerate(files_of(path)):
+                shutil.copyfile(file, fresh / f"{i:04}{file.suffix}")
+            shutil.rmtree(kept, ignore_errors=True)
+            fresh.rename(kept)
+        except OSError as e:  # a full disk is no reason to judge nothing
+            log.warning("rules_not_kept", extra={"folder": str(kept), "why": str(e)})
 
     def _policy(self, rule: Rule) -> Policy:
         try:
@@ -68,8 +99,8 @@ class RuleBook:
         except ValueError as e:  # pydantic's too: what a rule may say and a record cannot hold
             raise Misconfigured(f'{self._path}: rule "{rule.name}" cannot be run: {e}') from e
 
-    def _load(self) -> RuleSet:
-        found = load(self._path)
+    def _load(self, path: Path) -> RuleSet:
+        found = load(path)
         taken = RESERVED_RULES & set(found.rules)
         if taken:
             raise Misconfigured(

@@ -1,4 +1,5 @@
-"""What the engine says about itself: WatermarkStalled, IngestStalled, RuleEvaluationFailing.
+"""What the engine says about itself: WatermarkStalled, IngestStalled, RuleEvaluationFailing and
+RulesRefused.
 
 Their records go into the same log as those of any rule, so they fire, resolve and reach subscribers
 alike. Their steps are wall time, because they exist for the case that event time stands still.
@@ -15,8 +16,9 @@ from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, 
 from streamgauge.contracts.alerts import Severity
 
 WATERMARK, INGEST, FAILING = "WatermarkStalled", "IngestStalled", "RuleEvaluationFailing"
+REFUSED = "RulesRefused"
 FIRE_TEST = "FireTest"
-RESERVED_RULES = frozenset({WATERMARK, INGEST, FAILING, FIRE_TEST})
+RESERVED_RULES = frozenset({WATERMARK, INGEST, FAILING, REFUSED, FIRE_TEST})
 """Rules that no file may name and that no reload removes."""
 REPEAT_MS = 60_000
 VERSION = "engine-1"
@@ -61,6 +63,13 @@ _SAYS = {
         None,
         "There is no SQL for this value: failures are in the evaluation log on Kafka, not in the"
         " store. The error of the last one is in the evidence.",
+    ),
+    REFUSED: _Says(
+        Severity.PAGE, "refusals", (),
+        "The rule files are refused as they are now; the rules of before are in force",
+        None,
+        "There is no SQL for this value: the files are beside the engine. What is wrong with them"
+        " is in the evidence.",
     ),
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from streamgauge.contracts.environment import (
     ENV_LATENESS,
     ENV_METRICS_PORT,
     ENV_RULES,
+    ENV_RULES_KEPT,
     LIVE_LATENESS_S,
     ClockMode,
 )
@@ -130,6 +131,7 @@ def worker_env(config: StackConfig, env: Mapping[str, str], *, metrics_port: int
         ENV_CLOCK_MODE: config.clock_mode,
         ENV_LATENESS: f"{config.lateness_s:g}",
         ENV_METRICS_PORT: str(metrics_port),
+        ENV_RULES_KEPT: str(Path(config.home) / "rules-in-force"),
         "PYTHONUNBUFFERED": "1",
     }
     if config.rules:
