@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 SEED      ?= 1
 INCIDENTS ?= all
 
-.PHONY: help demo up down status test test-full lint types lock clean
+.PHONY: help demo up down status test test-full bench-stream lint types lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: $(VENV)/.dev lint types ## the whole test suite
 
 test-full: $(VENV)/.dev lint types ## also what takes longer: 20 demo seeds, long kill loops
 	@$(BIN)/pytest -q
+
+bench-stream: $(VENV)/.dev ## the metrics worker against other ways to consume; about five minutes
+	@$(BIN)/python -m benchmarks.stream
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
