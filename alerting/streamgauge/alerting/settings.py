@@ -20,6 +20,7 @@ from streamgauge.contracts.environment import (
 )
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.contracts.pass_through import require_known
 from streamgauge.storage.settings import StoreSettings
 
 DAY_S = 86_400
@@ -65,7 +66,7 @@ class AlertSettings:
                 f"{ENV_RULES}: {rules} does not exist", hint="name a rule file or a folder"
             )
         return cls(
-            kafka=KafkaSettings.from_env(env),
+            kafka=require_known(KafkaSettings.from_env(env)),
             store=StoreSettings.from_env(env),
             rules=rules,
             rules_kept=Path(kept) if kept else None,

@@ -37,12 +37,14 @@ class Context:
 
     def kafka(self) -> KafkaSettings:
         """The broker: STREAMGAUGE_BOOTSTRAP, else the running stack's."""
+        from streamgauge.contracts.pass_through import require_known  # loads librdkafka
+
         if self.env.get(ENV_BOOTSTRAP) or self.stack is None:
-            return KafkaSettings.from_env(self.env)
+            return require_known(KafkaSettings.from_env(self.env))
         env = {ENV_PREFIX: self.stack.prefix, **self.env}
         if not self.stack.kafka_external:
             env = {k: v for k, v in env.items() if k == ENV_PREFIX}
-        return KafkaSettings.from_env(env, default_bootstrap=self.stack.bootstrap)
+        return require_known(KafkaSettings.from_env(env, default_bootstrap=self.stack.bootstrap))
 
     def store(self, *, reader: bool = False) -> StoreSettings:
         """The store: STREAMGAUGE_STORE_URL, else the running stack's.

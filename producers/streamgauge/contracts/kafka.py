@@ -1,8 +1,8 @@
 """How to reach a Kafka cluster: one frozen settings object for every client of ours.
 
 Settings are librdkafka's own names and are passed through untouched, so everything that librdkafka
-can do (SASL, mTLS, OAUTHBEARER) works without us naming it. Imports only the standard library,
-and librdkafka only to ask whether it knows what is passed through.
+can do (SASL, mTLS, OAUTHBEARER) works without us naming it (whether librdkafka knows them:
+pass_through.py). Imports only the standard library.
 
     STREAMGAUGE_BOOTSTRAP=broker:9093
     STREAMGAUGE_KAFKA_SECURITY_PROTOCOL=SASL_SSL      -> security.protocol
@@ -39,8 +39,8 @@ class KafkaSettings:
     def from_env(
         cls, env: Mapping[str, str] = os.environ, *, default_bootstrap: str | None = None
     ) -> KafkaSettings:
-        """Read the environment; Misconfigured if no bootstrap address is known, the prefix cannot
-        begin a topic's name, or librdkafka does not take what is passed through.
+        """Read the environment; Misconfigured if no bootstrap address is known, or the prefix
+        cannot begin a topic's name.
         """
         bootstrap = env.get(ENV_BOOTSTRAP) or default_bootstrap
         if not bootstrap:
@@ -59,8 +59,6 @@ class KafkaSettings:
                 f"{ENV_PREFIX}={prefix!r}: expected at most 100 letters, digits, '.', '_' and '-'",
                 hint=f"such as {DEFAULT_PREFIX}",
             )
-        if extra:
-            _require_known(bootstrap, extra)
         return cls(bootstrap, prefix, extra)
 
     def topic(self, spec: TopicSpec) -> str:
@@ -74,17 +72,3 @@ class KafkaSettings:
             **self.extra,
             **{name.replace("_", "."): value for name, value in settings.items()},
         }
-
-
-def _require_known(bootstrap: str, extra: Mapping[str, str]) -> None:
-    """Misconfigured if librdkafka would refuse to make a client with these settings."""
-    from confluent_kafka import KafkaException, Producer
-
-    try:
-        Producer({"bootstrap.servers": bootstrap, **extra, "log_level": 0})
-    except KafkaException as error:
-        names = ", ".join(ENV_PASS_THROUGH + n.upper().replace(".", "_") for n in sorted(extra))
-        raise Misconfigured(
-            f"librdkafka does not take {names}: {error.args[0].str()}",
-            hint=f"{ENV_PASS_THROUGH}X_Y is librdkafka's setting x.y",
-        ) from None

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from streamgauge.contracts.environment import clock_mode, lateness_s, number
 from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.contracts.pass_through import require_known
 from streamgauge.storage.settings import StoreSettings
 
 MOST_EVENTS = 50_000
@@ -49,7 +50,7 @@ class WorkerSettings:
         clock_mode(env)  # the evaluator's, but a stack with a wrong one is wrong everywhere
         instance = env.get("STREAMGAUGE_INSTANCE") or f"{socket.gethostname()}-{os.getpid()}"
         return cls(
-            kafka=KafkaSettings.from_env(env),
+            kafka=require_known(KafkaSettings.from_env(env)),
             store=StoreSettings.from_env(env),
             lateness_s=lateness_s(env),
             flush_s=number(env, "STREAMGAUGE_FLUSH_S", 0.5, 0.05, 10, float),

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
 from streamgauge.contracts.kafka import ENV_BOOTSTRAP, ENV_PASS_THROUGH, KafkaSettings
+from streamgauge.contracts.pass_through import require_known
 from streamgauge.deploy.kafka.local import LocalKafka
 from streamgauge.deploy.ports import free_ports, is_free, require_free
 from streamgauge.deploy.processes import Pid
@@ -182,7 +183,7 @@ class Stack:
     def _look_for_external(self) -> None:
         """Services of the user's must answer before anything of ours is started."""
         if self._environ.get(ENV_BOOTSTRAP):
-            require_broker(KafkaSettings.from_env(self._environ))
+            require_broker(require_known(KafkaSettings.from_env(self._environ)))
         if self._environ.get(ENV_URL):
             found = StoreSettings.from_env(self._environ)
             ask_rows(found.with_database("default"), "SELECT 1", timeout_s=10)
