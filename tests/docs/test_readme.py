@@ -189,6 +189,8 @@ def typed(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[
     (venv / ".server").touch()  # newer than what it is made from: make installs nothing
     env = {k: v for k, v in os.environ.items() if not k.startswith("STREAMGAUGE_")}
     env |= {k: v for k, v in os.environ.items() if k == "STREAMGAUGE_CACHE"}
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        env.pop(name, None)  # the suite itself may run under make
     env |= {"STREAMGAUGE_HOME": str(tmp_path / "home"), "VENV": str(venv)}
     env["PATH"] = f"{venv / 'bin'}:{env['PATH']}"
 

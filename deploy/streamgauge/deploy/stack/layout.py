@@ -8,6 +8,7 @@
     <home>/store/         the embedded ClickHouse server's folder
     <home>/keys/          hmac.key (0600)
     <home>/logs/          one log per process, 10 MB x 3 at most
+    <home>/rules-in-force/  copies of the rule files that the alert engine runs with
 
 Tables and topics have versions of their own: `up` runs the store's migrations and creates topics
 that are missing, so data of an older streamgauge is taken over.
@@ -27,7 +28,8 @@ from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.paths import write_atomic
 
 LAYOUT = 1
-OURS = ("layout.json", "lock", "stack.json", "kafka", "store", "keys", "logs")
+RULES_IN_FORCE = "rules-in-force"
+OURS = ("layout.json", "lock", "stack.json", "kafka", "store", "keys", "logs", RULES_IN_FORCE)
 """Every entry that a stack writes into its home: all that `down --purge` removes."""
 
 

@@ -27,6 +27,7 @@ from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import ENV_BOOTSTRAP, ENV_PREFIX, KafkaSettings
 from streamgauge.contracts.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX
 from streamgauge.deploy.paths import ENV_HOME
+from streamgauge.deploy.stack.layout import RULES_IN_FORCE
 from streamgauge.storage.settings import DEFAULT_DATABASE
 
 REPLAY_LATENESS_S = 30.0
@@ -131,7 +132,7 @@ def worker_env(config: StackConfig, env: Mapping[str, str], *, metrics_port: int
         ENV_CLOCK_MODE: config.clock_mode,
         ENV_LATENESS: f"{config.lateness_s:g}",
         ENV_METRICS_PORT: str(metrics_port),
-        ENV_RULES_KEPT: str(Path(config.home) / "rules-in-force"),
+        ENV_RULES_KEPT: str(Path(config.home) / RULES_IN_FORCE),
         "PYTHONUNBUFFERED": "1",
     }
     if config.rules:
