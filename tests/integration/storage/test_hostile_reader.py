@@ -6,6 +6,7 @@ import gzip
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -107,3 +108,25 @@ def test_no_file_is_a_table(reader: StoreSettings, writer: StoreSettings, statem
         assert status != 200
         assert "root:" not in text
         assert "files_of_this_machine" not in ask(account, b"SHOW DATABASES")[2]
+
+
+@pytest.mark.parametrize("made_by_the_engine", [False, True])
+def test_tables_of_the_default_database_are_there_after_a_restart(
+    tmp_path: Path, made_by_the_engine: bool
+) -> None:
+    store = EmbeddedStore(tmp_path / "data", fsync=False)
+    settings = store.start()
+    try:
+        for sql in (
+            b"CREATE TABLE default.mine (a UInt8) ENGINE = MergeTree ORDER BY a",
+            b"INSERT INTO default.mine VALUES (7)",
+        ):
+            assert ask(settings, sql)[0] == 200
+        store.stop()
+        if made_by_the_engine:  # what its folder looked like when it made `default` by itself
+            (store.data_dir / "engine" / "metadata" / "default.sql").unlink()
+        store.start()
+        assert ask(settings, b"SELECT a FROM default.mine")[2] == "7\n"
+        assert ask(settings, b"EXISTS TABLE default.`/etc/passwd`")[2] == "0\n"
+    finally:
+        store.stop()

@@ -240,9 +240,14 @@ def _plain_default_database(folder: Path) -> None:
 
     Left to itself this engine makes it one that takes the name of any file for a table, so that a
     reader could ask which files there are. It calls that one OVERLAY if it is told so, and then
-    wants `default` to be there already.
+    wants `default` to be there already. In a folder of before, a link names the database that holds
+    the tables of `default`. With the link there, OVERLAY would take them, and be dropped with them.
     """
-    described = folder / "metadata" / "default.sql"
+    described, link = folder / "metadata" / "default.sql", folder / "metadata" / "default"
     if not described.exists():
+        name = link.readlink().name if link.is_symlink() else str(uuid.uuid4())
         described.parent.mkdir(parents=True, exist_ok=True)
-        described.write_text(f"ATTACH DATABASE _ UUID '{uuid.uuid4()}'\nENGINE = Atomic\n")
+        part = described.with_suffix(".part")
+        part.write_text(f"ATTACH DATABASE _ UUID '{name}'\nENGINE = Atomic\n")
+        part.rename(described)
+    link.unlink(missing_ok=True)  # the engine makes it anew
