@@ -18,17 +18,19 @@ Kind = Literal["word", "quoted", "string", "number", "punct", "open"]
 
 _TOKEN = re.compile(
     rb"""
-    (?P<space>\s+|--[^\n]*|\#[!\s][^\n]*|/\*.*?\*/)
-  | (?P<string>'(?:[^'\\]|\\.|'')*')
-  | (?P<quoted>`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*")
-  | (?P<heredoc>\$(\w*)\$.*?\$\5\$)
+    (?P<space>\s+|--[^\n]*|\#[!\s][^\n]*)
   | (?P<word>[A-Za-z_][A-Za-z0-9_$]*)
   | (?P<number>[0-9][0-9A-Za-z_.]*)
-  | (?P<open>['"`]|/\*)
+  | (?P<begin>['"`]|/\*|\$\w*\$)
   | (?P<punct>.)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_REST = {
+    quote: re.compile(rb"[^\\%b]*+(?:(?:\\.|%b%b)[^\\%b]*+)*%b" % ((quote,) * 5), re.DOTALL)
+    for quote in (b"'", b'"', b"`")
+}
+_TAG = re.compile(rb"(?=(\$\w*\$))")
 
 
 class Token(NamedTuple):
@@ -44,15 +46,55 @@ class Token(NamedTuple):
         return self.kind == "word" and self.text.upper().decode() in words
 
 
+class _Ends:
+    """Where quotes, comments and heredocs of one text end.
+
+    What does not close once does not close later: that is kept, and the last place of each tag, so
+    that a text full of openings is read once and not once for each of them.
+    """
+
+    def __init__(self, sql: bytes) -> None:
+        self._sql = sql
+        self._open: set[bytes] = set()
+        self._last_by_tag: dict[bytes, int] | None = None
+
+    def find(self, opening: bytes, at: int) -> int:
+        """Where that which opened before `at` ends; -1 if it never does."""
+        if opening in self._open:
+            return -1
+        if opening in _REST:
+            match = _REST[opening].match(self._sql, at)
+            end = match.end() if match else -1
+        elif opening == b"/*":
+            close = self._sql.find(b"*/", at)
+            end = close + 2 if close >= 0 else -1
+        else:
+            if self._last_by_tag is None:
+                self._last_by_tag = {m[1]: m.start() for m in _TAG.finditer(self._sql)}
+            known = self._last_by_tag.get(opening, -1) >= at
+            end = self._sql.find(opening, at) + len(opening) if known else -1
+        if end < 0:
+            self._open.add(opening)
+        return end
+
+
 def tokens(sql: bytes, start: int = 0) -> Iterator[Token]:
-    """Lexemes from `start`, without spaces and comments. Never fails; lazy."""
-    for match in _TOKEN.finditer(sql, start):
-        kind = match.lastgroup or "punct"
-        if kind == "space":
-            continue
-        if kind == "heredoc":
-            kind = "string"
-        yield Token(kind, match.start(), match.end(), match.group())  # type: ignore[arg-type]  # a group of _TOKEN
+    """Lexemes from `start`, without spaces and comments. Never fails; lazy; linear in the text."""
+    ends = _Ends(sql)
+    at = start
+    while match := _TOKEN.match(sql, at):
+        kind, text, at = match.lastgroup, match.group(), match.end()
+        if kind == "begin":
+            end = ends.find(text, at)
+            if end >= 0:
+                at = end
+                kind = {b"`": "quoted", b'"': "quoted", b"/*": "space"}.get(text, "string")
+            elif text[:1] == b"$":
+                kind, at = "punct", match.start() + 1
+            else:
+                kind = "open"
+        if kind != "space":
+            yield Token(kind, match.start(), at, sql[match.start() : at])  # type: ignore[arg-type]  # a group of _TOKEN
 
 
 def identifier(token: Token) -> str:
@@ -101,6 +143,10 @@ def split_statements(script: str) -> list[str]:
 HEAD_BYTES = 64 * 1024
 
 
+class HeadTooLong(ValueError):
+    """An INSERT whose data or VALUES do not begin within HEAD_BYTES."""
+
+
 @dataclass(frozen=True, slots=True)
 class Insert:
     """An INSERT that brings its data.
@@ -124,7 +170,7 @@ class Insert:
 def parse_insert(sql: bytes) -> Insert | None:
     """Shape of `INSERT INTO t .. FORMAT x <data>`; None for everything else (VALUES, SELECT).
 
-    FORMAT is looked for in the first HEAD_BYTES.
+    FORMAT is looked for in the first HEAD_BYTES; HeadTooLong if an INSERT goes on beyond them.
     """
     stream = tokens(sql[:HEAD_BYTES])
     first = next(stream, None)
@@ -166,7 +212,9 @@ def parse_insert(sql: bytes) -> Insert | None:
             return None
         elif depth == 0 and token.is_word("FORMAT"):
             name = next(stream, None)
-            if name is None or name.kind != "word" or name.is_word("FROM", "AS"):
+            if name is None or name.end >= HEAD_BYTES:
+                break  # the name may go on beyond what was read
+            if name.kind != "word" or name.is_word("FROM", "AS"):
                 return None
             at = name.end
             rest = re.match(rb"[ \t]*(?:\r?\n)?", sql[at : at + 64])
@@ -183,6 +231,8 @@ def parse_insert(sql: bytes) -> Insert | None:
             )
         window = [*window[-2:], token]
         token = next(stream, None)
+    if len(sql) > HEAD_BYTES:
+        raise HeadTooLong(f"an INSERT is over {HEAD_BYTES} bytes before its data")
     return None
 
 

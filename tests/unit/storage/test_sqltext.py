@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from streamgauge.storage.sqltext import (
+    HEAD_BYTES,
+    HeadTooLong,
     called_names,
     parse_insert,
     quote_name,
     quote_string,
     split_statements,
+    tokens,
 )
 
 
@@ -45,6 +50,27 @@ def test_other_statements_are_no_insert_with_data(sql: bytes) -> None:
     assert parse_insert(sql) is None
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        b"INSERT INTO t /*" + b" " * HEAD_BYTES + b"*/ FORMAT CSV\n1",
+        b"INSERT INTO t" + b" " * (HEAD_BYTES - 24) + b"FORMAT JSONEachRow\n{}",  # ends as JSON
+        b"INSERT INTO t SELECT 1" + b" + 1" * HEAD_BYTES,
+    ],
+)
+def test_insert_whose_data_begin_too_late_is_not_taken_for_another(sql: bytes) -> None:
+    with pytest.raises(HeadTooLong, match="over 65536 bytes before its data"):
+        parse_insert(sql)
+
+
+def test_insert_may_be_long_after_its_head() -> None:
+    rows = b"(1)," * HEAD_BYTES
+    assert parse_insert(b"INSERT INTO t VALUES " + rows) is None
+    found = parse_insert(b"INSERT INTO t FORMAT Values " + rows)
+    assert found is not None
+    assert found.format == "Values"
+
+
 def test_input_call_of_a_guarded_insert_is_found_with_its_structure() -> None:
     sql = b"insert into t select a from input('a UInt8, b Enum8(\\'x\\'=1)') where 1 format CSV\n1"
     found = parse_insert(sql)
@@ -64,3 +90,35 @@ def test_called_names_see_through_quotes_case_comments_and_escapes() -> None:
 def test_quoting_cannot_be_broken_out_of() -> None:
     assert quote_string("a'b\\") == "'a\\'b\\\\'"
     assert quote_name("a`b\\") == "`a\\`b\\\\`"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (b"'\\" * 50_000, 100_000),  # every quote is escaped for the one before it
+        (b"/* " * 50_000, 50_000),
+        (b"".join(b"$t%d$ " % i for i in range(20_000)), 40_000),
+    ],
+    ids=["quotes", "comments", "heredocs"],
+)
+def test_text_full_of_openings_is_read_once_and_not_once_for_each(text: bytes, count: int) -> None:
+    started = time.monotonic()
+    assert sum(1 for _ in tokens(text)) == count
+    assert time.monotonic() - started < 3.0
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        (b"'a''b' x", ["string 'a''b'", "word x"]),
+        (b"'a'' x", ["string 'a'", "open '", "word x"]),
+        (b'"a\\"b" \'x', ['quoted "a\\"b"', "open '", "word x"]),
+        (b"/*/ a */ b /*/", ["word b", "open /*", "punct /"]),
+        (b"$a$ ' $a$ b", ["string $a$ ' $a$", "word b"]),
+        (b"$a$ b", ["punct $", "word a$", "word b"]),
+        (b"$a$b$a$", ["string $a$b$a$"]),
+        (b"$$ -- $$ c", ["string $$ -- $$", "word c"]),
+    ],
+)
+def test_quotes_comments_and_heredocs_end_where_they_close(sql: bytes, found: list[str]) -> None:
+    assert [f"{t.kind} {t.text.decode()}" for t in tokens(sql)] == found
