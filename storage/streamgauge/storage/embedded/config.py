@@ -59,7 +59,9 @@ class ServerConfig:
     reader_threads: int = 4  # the same for the reader: neither waits for the other
     reader_queue: int = 16
     body_limit: int = 256 * MIB  # after decompression
+    bodies_limit: int = 512 * MIB  # of all bodies of the writer that are in memory
     reader_body_limit: int = MIB // 4
+    reader_bodies_limit: int = 8 * MIB
     statement_limit: int = 16 * MIB  # of a text that is not data
     body_timeout_s: float = 30.0
     held_result_limit: int = 64 * MIB  # formats that cannot be streamed

@@ -1,15 +1,16 @@
 """What comes in: bodies read whole, within a size and a time, and lanes of threads by account.
 
-A body counts after it is unpacked, so a small one that grows is no way around its limit.
+A body counts after it is unpacked, so a small one that grows is no way around its limit. All bodies
+of an account that are in memory have a limit, too.
 Not here: what a request means (wire.py, server.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import BodyPartReader, StreamReader, web
 
@@ -25,14 +26,51 @@ from streamgauge.storage.embedded.errors import (
 PIECE = 1 << 20
 
 
-class Lane:
-    """Threads of one account, and who waits for them: a reader never stands before the writer."""
+class Room:
+    """What one request holds of its account's bytes. Used from the event loop alone."""
 
-    def __init__(self, name: str, threads: int, queue: int) -> None:
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many bytes more; TOO_MANY_QUERIES if the account's are used up."""
+        if size > self._lane.free_bytes:
+            raise EngineError.of(
+                TOO_MANY_QUERIES, "bodies of other requests fill the memory; try again later"
+            )
+        self._lane.free_bytes -= size
+        self.held += size
+
+
+class Lane:
+    """Threads and bytes of one account, and who waits: a reader never stands before the writer.
+
+    pool: statements that have a slot. beside: short work that needs none and must not wait for
+    those: unpack, look for the data of an INSERT, kill, close.
+    """
+
+    def __init__(self, name: str, *, threads: int, queue: int, free_bytes: int) -> None:
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self.beside = ThreadPoolExecutor(2, thread_name_prefix=f"{name}-beside")
+        self.free_bytes = free_bytes
         self._slots = asyncio.Semaphore(threads)
         self._queue = queue
         self._waiting = 0
+
+    def shutdown(self) -> None:
+        """Wait for the threads to end."""
+        self.pool.shutdown(wait=True)
+        self.beside.shutdown(wait=True)
+
+    @contextmanager
+    def room(self) -> Iterator[Room]:
+        """Bytes of one request, given back when it ends."""
+        room = Room(self)
+        try:
+            yield room
+        finally:
+            self.free_bytes += room.held
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -53,7 +91,7 @@ class Lane:
 
 
 async def read_body(
-    request: web.Request, lane: Lane, *, limit: int, timeout_s: float
+    request: web.Request, lane: Lane, room: Room, *, limit: int, timeout_s: float
 ) -> tuple[bytes, list[tuple[str, str]]]:
     """(body as it was before its Content-Encoding, form fields), of at most `limit` bytes."""
     if (request.content_length or 0) > limit:
@@ -61,42 +99,45 @@ async def read_body(
     try:
         async with asyncio.timeout(timeout_s):
             if request.content_type == "multipart/form-data":
-                return b"", await _form(request, limit)
-            body = await _read(request.content, limit)
+                return b"", await _form(request, room, limit)
+            body = await _read(request.content, room, limit)
     except TimeoutError:
         raise EngineError.of(SOCKET_TIMEOUT, f"no whole body within {timeout_s} s") from None
     encoding = request.headers.get("Content-Encoding", "")
     if not encoding or not body:
         return body, []
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(lane.pool, wire.unpack, body, encoding, limit), []
+    unpacked = await loop.run_in_executor(lane.beside, wire.unpack, body, encoding, limit)
+    room.take(len(unpacked))
+    return unpacked, []
 
 
-async def _read(content: StreamReader, limit: int) -> bytes:
-    pieces, size = [], 0
+async def _read(content: StreamReader, room: Room, limit: int) -> bytes:
+    pieces = []
     async for piece in content.iter_chunked(PIECE):
-        size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
+        _take(room, len(piece), limit)
         pieces.append(piece)
     return b"".join(pieces)
 
 
-async def _form(request: web.Request, limit: int) -> list[tuple[str, str]]:
+async def _form(request: web.Request, room: Room, limit: int) -> list[tuple[str, str]]:
     """Parameters sent as form fields. Files (external tables) are not supported."""
     fields: list[tuple[str, str]] = []
-    size = 0
     async for part in await request.multipart():
         if not isinstance(part, BodyPartReader) or part.filename or part.name is None:
             raise EngineError.of(NOT_IMPLEMENTED, "external tables: only form fields")
-        raw = b""
+        pieces = []
         while piece := await part.read_chunk(PIECE):
-            size += len(piece)
-            if size > limit:
-                raise _too_large(limit)
-            raw += piece
-        fields.append((part.name, raw.decode("utf-8", "surrogateescape")))
+            _take(room, len(piece), limit)
+            pieces.append(piece)
+        fields.append((part.name, b"".join(pieces).decode("utf-8", "surrogateescape")))
     return fields
+
+
+def _take(room: Room, size: int, limit: int) -> None:
+    if room.held + size > limit:
+        raise _too_large(limit)
+    room.take(size)
 
 
 def _too_large(limit: int) -> EngineError:

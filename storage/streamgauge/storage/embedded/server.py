@@ -29,17 +29,20 @@ from streamgauge.storage.embedded.errors import (
     BAD_ARGUMENTS,
     BODY_TOO_LARGE,
     READONLY,
+    SYNTAX_ERROR,
     EngineError,
 )
 from streamgauge.storage.embedded.intake import Lane, read_body
 from streamgauge.storage.embedded.policy import Account, Accounts
 from streamgauge.storage.embedded.sessions import Sessions
 from streamgauge.storage.handshake import EXPECT_HEADER, STORE_HEADER, STORE_NAME
-from streamgauge.storage.sqltext import parse_insert
+from streamgauge.storage.sqltext import HEAD_BYTES, HeadTooLong, Insert, parse_insert
 
-_KILL = re.compile(
-    rb"\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'([^'\\]*)'\s*(A?SYNC)?\s*;?\s*", re.I
+_KILL = re.compile(  # no part of it is tried twice: it is matched on the event loop
+    rb"\s*+KILL\s++QUERY\s++WHERE\s++query_id\s*+=\s*+'([^'\\]*+)'\s*+(A?SYNC)?+\s*+;?+\s*+", re.I
 )
+_FIELDS = 1000
+_BREAK_BYTES = 64  # of the line break between FORMAT and the data
 _TYPES = {
     "tabseparated": "text/tab-separated-values; charset=UTF-8",
     "csv": "text/csv; charset=UTF-8; header=absent",
@@ -57,10 +60,19 @@ class Server:
         self._config = config
         self._engine = engine
         self._accounts = accounts
-        self._aside = ThreadPoolExecutor(2, thread_name_prefix="aside")  # kill, close
         self._lanes = {
-            False: Lane("writer", config.threads, config.queue),
-            True: Lane("reader", config.reader_threads, config.reader_queue),
+            False: Lane(
+                "writer",
+                threads=config.threads,
+                queue=config.queue,
+                free_bytes=max(config.bodies_limit, 2 * config.body_limit),  # packed and unpacked
+            ),
+            True: Lane(
+                "reader",
+                threads=config.reader_threads,
+                queue=config.reader_queue,
+                free_bytes=config.reader_bodies_limit,
+            ),
         }
         self._tables: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._running: dict[str, str] = {}  # query id -> tag
@@ -84,8 +96,7 @@ class Server:
         while self._running:  # cancelled requests, which end when the engine has
             await asyncio.sleep(0.02)
         for lane in self._lanes.values():
-            lane.pool.shutdown(wait=True)
-        self._aside.shutdown(wait=True)
+            lane.shutdown()
         for handle in self._sessions.expire(float("inf")):
             handle.close()
 
@@ -132,40 +143,57 @@ class Server:
 
     async def _answer(self, request: web.Request, new_id: str) -> web.StreamResponse:
         _, _, raw_query = request.raw_path.partition("?")
-        pairs = parse_qsl(raw_query, keep_blank_values=True, errors="surrogateescape")
+        pairs = parse_qsl(
+            raw_query, keep_blank_values=True, errors="surrogateescape", max_num_fields=_FIELDS
+        )
         account = self._authenticate(request, dict(pairs))
         lane = self._lanes[account.readonly]
         limit = self._config.reader_body_limit if account.readonly else self._config.body_limit
-        body, form = await read_body(
-            request, lane, limit=limit, timeout_s=self._config.body_timeout_s
-        )
-        ask = wire.understand([*pairs, *form], request.headers, new_id)
-        text = ask.query + b"\n" + body if ask.query and body else ask.query or body
-        if not text.strip():
+        with lane.room() as room:
+            body, form = await read_body(
+                request, lane, room, limit=limit, timeout_s=self._config.body_timeout_s
+            )
+            ask = wire.understand([*pairs, *form], request.headers, new_id)
+            return await self._run(request, account, ask, body)
+
+    async def _run(
+        self, request: web.Request, account: Account, ask: wire.Ask, body: bytes
+    ) -> web.StreamResponse:
+        before = ask.query + b"\n" if ask.query and body else ask.query
+        if not before.strip() and (not body or body.isspace()):
             if request.method in ("GET", "HEAD"):
                 return web.Response(text="Ok.\n", headers={STORE_HEADER: STORE_NAME})
             raise EngineError.of(BAD_ARGUMENTS, "empty query")
-        tag = f"{uuid.uuid4()}"
-        work = statements.Work(account, ask, text, tag, request.method != "POST")
-        if account.readonly and statements.begins_with_insert(text):
-            raise EngineError.of(READONLY, "Cannot execute query in readonly mode: INSERT")
+        work = statements.Work(account, ask, b"", f"{uuid.uuid4()}", request.method != "POST")
         if (expect := request.headers.get(EXPECT_HEADER)) is not None:
             work.expected = guard.parse_expectation(expect)
-        work.insert = await self._in(lane.pool, lambda: parse_insert(text))
+        if not account.readonly:
+            work.insert = await self._parsed(before + body[: HEAD_BYTES + _BREAK_BYTES])
         if work.insert is not None:
-            work.data = text[work.insert.data_at :]
-            work.text = b""
+            at = work.insert.data_at - len(before)
+            work.data = body[at:] if at >= 0 else before[at:] + body  # body[0:] is no copy
             return await self._insert(request, work)
-        if len(text) > (limit := min(limit, self._config.statement_limit)):
+        limit = self._config.reader_body_limit if account.readonly else self._config.statement_limit
+        if len(before) + len(body) > limit:
             raise EngineError.of(BODY_TOO_LARGE, f"a statement is over {limit} bytes")
+        work.text = before + body
+        if account.readonly and statements.begins_with_insert(work.text):
+            raise EngineError.of(READONLY, "Cannot execute query in readonly mode: INSERT")
         if work.expected is not None:
             raise EngineError.of(BAD_ARGUMENTS, f"{EXPECT_HEADER} goes with INSERT .. FORMAT")
-        if (kill := _KILL.fullmatch(text)) and not account.readonly:
+        if not account.readonly and (kill := _KILL.fullmatch(work.text)):
             found = self._running.get(kill.group(1).decode("utf-8", "replace"))
             if found is not None:
-                await self._in(self._aside, lambda: self._engine.kill(found))
+                await self._beside(work, lambda: self._engine.kill(found))
             return web.Response(headers=self._headers(ask.query_id, "TabSeparated"))
         return await self._select(request, work)
+
+    async def _parsed(self, head: bytes) -> Insert | None:
+        """Shape of a writer's INSERT .. FORMAT, found beside the event loop."""
+        try:
+            return await self._in(self._lanes[False].beside, lambda: parse_insert(head))
+        except HeadTooLong as error:
+            raise EngineError.of(SYNTAX_ERROR, f"Max query size exceeded: {error}") from None
 
     def _authenticate(self, request: web.Request, pairs: dict[str, str]) -> Account:
         name = request.headers.get("X-ClickHouse-User") or pairs.get("user") or ""
@@ -244,7 +272,7 @@ class Server:
             tail = wire.mid_stream_error(tag, error.text)
             await self._write(response, found[1].compress(tail) if found else tail)
         finally:
-            await self._in(self._aside, lambda: blocks.close())  # type: ignore[attr-defined]  # a generator
+            await self._beside(work, lambda: blocks.close())  # type: ignore[attr-defined]  # a generator
         if found:
             await self._write(response, found[1].flush())
         await response.write_eof()
@@ -269,33 +297,33 @@ class Server:
     async def _handle(self, work: statements.Work) -> AsyncIterator[Handle]:
         name = None if work.account.readonly else work.ask.session_id
         if name is None:
-            handle = await self._open(work.account)
+            handle = await self._open(work)
             try:
                 yield handle
             finally:
-                await self._in(self._aside, handle.close)
+                await self._beside(work, handle.close)
             return
         kept = self._sessions.take(name, must_exist=work.ask.session_check)
         try:
-            session = await self._open(work.account) if kept is None else kept
+            session = await self._open(work) if kept is None else kept
         except BaseException:  # cancelled, too: a session that stays busy is locked for good
             self._sessions.give(name, None, 0.0)
             raise
         try:
             yield session
         finally:
-            await self._in(self._aside, lambda: session.reset(work.ask.settings))
+            await self._beside(work, lambda: session.reset(work.ask.settings))
             now = asyncio.get_running_loop().time()
             self._sessions.give(name, session, now + work.ask.session_timeout_s)
 
-    async def _open(self, account: Account) -> Handle:
+    async def _open(self, work: statements.Work) -> Handle:
         opened: list[Handle] = []
-        pool = self._lanes[account.readonly].pool
+        pool = self._lanes[work.account.readonly].pool
         try:
             await self._in(pool, lambda: opened.append(self._engine.handle()))
         except asyncio.CancelledError:
             for handle in opened:
-                await self._in(self._aside, handle.close)
+                await self._beside(work, handle.close)
             raise
         return opened[0]
 
@@ -306,9 +334,12 @@ class Server:
 
         def stop(cancelled: bool) -> None:
             if cancelled or request.transport is None or request.transport.is_closing():
-                self._aside.submit(self._engine.kill, work.tag)
+                self._lanes[work.account.readonly].beside.submit(self._engine.kill, work.tag)
 
         return await self._in(self._lanes[work.account.readonly].pool, call, stop=stop)
+
+    async def _beside(self, work: statements.Work, call: Callable[[], T]) -> T:
+        return await self._in(self._lanes[work.account.readonly].beside, call)
 
     async def _in(
         self,
