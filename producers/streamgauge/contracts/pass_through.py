@@ -13,7 +13,7 @@ def require_known(settings: KafkaSettings) -> KafkaSettings:
     if not settings.extra:
         return settings
     try:
-        Producer(settings.librdkafka(log_level=0))
+        Producer({**settings.librdkafka(), "log_level": 0})  # a name with `_`, unlike the others
     except KafkaException as error:
         names = sorted(ENV_PASS_THROUGH + n.upper().replace(".", "_") for n in settings.extra)
         raise Misconfigured(

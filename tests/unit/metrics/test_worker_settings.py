@@ -10,6 +10,8 @@ import sys
 import pytest
 
 from streamgauge.contracts.errors import Misconfigured
+from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.contracts.pass_through import require_known
 from streamgauge.stream_processors import telemetry
 
 
@@ -61,3 +63,17 @@ def test_a_wrong_setting_is_one_clear_line_before_anything_is_tried(
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert said in line
+
+
+def test_settings_that_librdkafka_knows_are_passed_through() -> None:
+    env = {
+        "STREAMGAUGE_BOOTSTRAP": "127.0.0.1:1",
+        "STREAMGAUGE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "STREAMGAUGE_KAFKA_SASL_MECHANISM": "PLAIN",
+        "STREAMGAUGE_KAFKA_SASL_USERNAME": "somebody",
+        "STREAMGAUGE_KAFKA_SASL_PASSWORD": "secret",
+        "STREAMGAUGE_KAFKA_CLIENT_ID": "me",
+        "STREAMGAUGE_KAFKA_FETCH_MIN_BYTES": "2",
+    }
+    settings = KafkaSettings.from_env(env)
+    assert require_known(settings) is settings
