@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamgauge.alerting.evaluation.rule_book import RuleBook
+from streamgauge.alerting.rules.loader import RuleSet
 from streamgauge.contracts.errors import Misconfigured
 
 RULE = (
@@ -63,6 +64,51 @@ def test_an_engine_that_is_started_again_while_its_rules_are_bad_goes_on_with_th
     write(path)
     assert again.poll() == frozenset()
     assert again.problem == ""
+
+
+def test_engine_that_is_killed_while_it_keeps_its_rules_starts_again_with_whole_ones(
+    tmp_path: Path,
+) -> None:
+    path, kept = tmp_path / "mine.yml", tmp_path / "kept"
+    write(path)
+    RuleBook(path, runbook_base="", kept=kept)
+    (folder,) = kept.iterdir()
+    folder.rename(kept / "new")  # as a kill before the last step leaves it
+    (kept / "part").mkdir()
+    path.unlink()
+    assert set(RuleBook(path, runbook_base="", kept=kept).rules) == {"A"}
+
+
+def test_rules_kept_that_are_bad_too_do_not_hide_what_is_wrong_with_the_file(
+    tmp_path: Path,
+) -> None:
+    path, kept = tmp_path / "mine.yml", tmp_path / "kept"
+    write(path)
+    RuleBook(path, runbook_base="", kept=kept)
+    for copy in kept.rglob("*.yml"):
+        copy.write_text("rules: 7")
+    path.write_text("rules: [")
+    with pytest.raises(Misconfigured, match=r"mine\.yml"):
+        RuleBook(path, runbook_base="", kept=kept)
+
+
+class EditedMeanwhile(RuleBook):
+    """An editor is quicker: the file is broken right after it was read."""
+
+    def _load(self, path: Path) -> RuleSet:
+        found = super()._load(path)
+        if path.suffix:
+            path.write_text("rules: [")
+        return found
+
+
+def test_file_that_is_broken_right_after_it_was_read_is_not_kept(tmp_path: Path) -> None:
+    path, kept = tmp_path / "mine.yml", tmp_path / "kept"
+    write(path)
+    RuleBook(path, runbook_base="", kept=kept)
+    write(path, name="B")
+    assert set(EditedMeanwhile(path, runbook_base="", kept=kept).rules) == {"B"}
+    assert set(RuleBook(path, runbook_base="", kept=kept).rules) == {"A"}, "the last that was kept"
 
 
 def test_a_first_start_with_bad_rules_is_refused(tmp_path: Path) -> None:

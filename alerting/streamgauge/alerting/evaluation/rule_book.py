@@ -45,9 +45,8 @@ class RuleBook:
         try:
             self._set(path)
         except Misconfigured as e:
-            if kept is None or not kept.is_dir():
+            if kept is None or not self._set_kept(kept):
                 raise
-            self._set(kept)
             self.problem = str(e)
             log.error("rules_refused", extra={"path": str(path), "why": str(e), "kept": str(kept)})
 
@@ -77,20 +76,40 @@ class RuleBook:
         rules = found.enabled
         policies = {name: self._policy(rule) for name, rule in rules.items()}
         self.rules, self.versions, self.policies = rules, dict(found.versions), policies
-        if self._kept is not None and path != self._kept:
-            self._keep(path, self._kept)
+        if self._kept is not None and path == self._path:
+            self._keep(found, self._kept)
 
-    def _keep(self, path: Path, kept: Path) -> None:
-        """Copies of the files: whole in a folder beside, then in its place."""
-        fresh = kept.with_name(f"{kept.name}.new")
+    def _set_kept(self, kept: Path) -> bool:
+        """Put the rules that were kept in force; False if there are none that can be."""
+        for folder in (kept / "now", kept / "new"):  # the second: killed just before the last step
+            if folder.is_dir():
+                try:
+                    self._set(folder)
+                except Misconfigured as e:
+                    log.error("rules_kept_refused", extra={"path": str(folder), "why": str(e)})
+                else:
+                    return True
+        return False
+
+    def _keep(self, found: RuleSet, kept: Path) -> None:
+        """Copies of the files of this set. `now`, or `new` without it, is whole at every moment."""
+        part, new, now, old = (kept / name for name in ("part", "new", "now", "old"))
         try:
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(parents=True)
-            for i, file in enumerate(files_of(path)):
-                shutil.copyfile(file, fresh / f"{i:04}{file.suffix}")
-            shutil.rmtree(kept, ignore_errors=True)
-            fresh.rename(kept)
-        except OSError as e:  # a full disk is no reason to judge nothing
+            if new.exists() and not now.exists():
+                new.rename(now)
+            for rest in (part, new, old):
+                shutil.rmtree(rest, ignore_errors=True)
+            part.mkdir(parents=True)
+            for i, file in enumerate(files_of(self._path)):
+                shutil.copyfile(file, part / f"{i:04}{file.suffix}")
+            if load(part).versions != found.versions:
+                raise Misconfigured("the files have been changed since they were read")
+            part.rename(new)
+            if now.exists():
+                now.rename(old)
+            new.rename(now)
+            shutil.rmtree(old, ignore_errors=True)
+        except (OSError, Misconfigured) as e:  # a full disk is no reason to judge nothing
             log.warning("rules_not_kept", extra={"folder": str(kept), "why": str(e)})
 
     def _policy(self, rule: Rule) -> Policy:
