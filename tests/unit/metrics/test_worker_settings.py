@@ -38,7 +38,7 @@ def test_a_metrics_port_that_is_taken_is_one_clear_line() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("STREAMGAUGE_KAFKA_FOO", "bar", "No such configuration property"),
+        ("STREAMGAUGE_KAFKA_FOO", "bar", 'No such configuration property: "foo"'),
         ("STREAMGAUGE_KAFKA_SECURITY_PROTOCOL", "x", "Invalid value"),
         ("STREAMGAUGE_TOPIC_PREFIX", "bad topic/", "STREAMGAUGE_TOPIC_PREFIX='bad topic/'"),
         ("STREAMGAUGE_CLOCK_MODE", "x", "STREAMGAUGE_CLOCK_MODE='x'"),
