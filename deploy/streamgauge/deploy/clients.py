@@ -15,13 +15,17 @@ from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import KafkaSettings
 
 
-def reader(settings: KafkaSettings) -> Consumer:
-    """A consumer of committed records, in a group of its own that never joins: assign only."""
+def reader(settings: KafkaSettings, *, tell_ends: bool = False) -> Consumer:
+    """A consumer of committed records, in a group of its own that never joins: assign only.
+
+    tell_ends: the end of a partition comes as a message with the error _PARTITION_EOF.
+    """
     return Consumer(
         _quiet(settings)
         | {
             "group.id": f"streamgauge-look-{uuid.uuid4().hex[:8]}",
             "enable.auto.commit": False,
+            "enable.partition.eof": tell_ends,
             "isolation.level": "read_committed",
         }
     )

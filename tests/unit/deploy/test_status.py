@@ -14,7 +14,7 @@ from streamgauge.deploy.demo.runs import runs_folder
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack.state import ProcessState
 from streamgauge.deploy.stack.ticking import Told
-from streamgauge.deploy.status.collect import collect, judge, writer_rows
+from streamgauge.deploy.status.collect import collect, judge, rules_problem, writer_rows
 from streamgauge.deploy.status.explain import explain
 from streamgauge.deploy.status.model import DiskRow, ProcessRow, Snapshot, WriterRow
 
@@ -22,7 +22,7 @@ GB = 1024**3
 UP = Snapshot(
     home="/data",
     state="up",
-    addresses={"kafka": "127.0.0.1:9092 (topics llm.*)"},
+    addresses={"kafka": "127.0.0.1:9092", "topic_prefix": "llm.", "scores_metrics": "http://x/m"},
     clock_mode="live",
     lateness_s=5,
     uptime_s=3700,
@@ -119,6 +119,35 @@ def test_what_is_not_there_yet_is_explained() -> None:
     assert "only 1.0 GB are free" in text
 
 
+def test_a_stack_that_does_not_run_names_the_next_step() -> None:
+    for word in ("never started", "down", "failed", "killed"):
+        assert explain(replace(UP, state=word))[-1] == "start it: streamgauge up"
+
+
+def test_refused_rule_files_are_told_while_the_old_rules_run(tmp_path: Path) -> None:
+    rules = tmp_path / "mine.yml"
+    rules.write_text("rules:\n  - name: Broken\n    kind: nosuch\n")
+    (note,) = explain(replace(UP, rules_problem=rules_problem(str(rules))))
+    assert "refused, those of before run on" in note
+    assert "mine.yml:3" in note
+    assert f"streamgauge rules check {rules}" in note
+    assert rules_problem("") == ""
+
+
+def test_rules_that_are_behind_what_is_stored_are_told() -> None:
+    assert explain(replace(UP, rules_until_ms=1_000_000 - 150_000)) == []
+    assert explain(replace(UP, rules_until_ms=1_000_000 - 160_000)) == [
+        "rules are 160 s of event time behind what is stored: alerts may still come"
+    ]
+    assert "rules evaluated up to 3m 0s ago" in show(
+        replace(UP, rules_until_ms=880_000), [], now_ms=1_060_000
+    )
+    alerts = ProcessRow("alerts", "up", 13, 0, 0, 1, 0, "")
+    assert explain(replace(UP, processes=(*UP.processes, alerts))) == [
+        "no rule has been evaluated yet: there may be alerts that do not show"
+    ]
+
+
 def test_what_stack_json_says_is_not_believed() -> None:
     me = Pid.of(os.getpid())
     assert me is not None
@@ -163,6 +192,8 @@ def test_a_stack_with_a_dead_process_is_not_ok() -> None:
 def test_the_terminal_shows_processes_writers_and_disk() -> None:
     text = show(UP, ["a note"], now_ms=1_060_000)
     assert "stack up, up 1h 1m, clock live, lateness 5 s" in text
+    assert "Kafka       127.0.0.1:9092   topics llm.*" in text
+    assert "Prometheus  http://x/m   of scores" in text
     assert "metrics  up      12  0.50  100.0 MB  1m 0s         0" in text
     assert "metrics    0  1m 0s ago            1.000  0.5 s ago" in text
     assert "logs  2.0 kB  10 MB x 3 a process" in text
@@ -181,5 +212,5 @@ def test_demo_runs_beside_the_data_folder_are_among_the_disk_rows(tmp_path: Path
     assert list(used()) == ["demo runs"], "there was a demo, and never a stack"
     (tmp_path / "data").mkdir()
     rows = used()
-    assert list(rows) == ["topics", "tables", "logs", "demo runs"]
+    assert list(rows) == ["topics", "tables", "logs, Kafka's too", "demo runs"]
     assert rows["demo runs"] >= 1_000_000

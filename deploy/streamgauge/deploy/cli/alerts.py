@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 ANSWER_S = 10.0
 """How long the broker may take to answer at the start."""
 
+PAST_READ_S = 3.0
+"""Silence after which the past has been read: a broker answers a fetch within half a second."""
+
 match_option = click.option(
     "--match", multiple=True, metavar="NAME=VALUE",
-    help="Only alerts whose label or attribute (rule, severity ...) has this value; * is wild.",
+    help="Only alerts whose label or attribute (rule, severity ...) has this value; * is wild. "
+    "May be repeated: other names must match too, the same name means either value.",
 )  # fmt: skip
 timeout_option = click.option(
     "--timeout", type=SECONDS, help="End after so many seconds of silence."
@@ -52,8 +56,11 @@ def alerts() -> None:
 def _list(home: Path | None, match: tuple[str, ...], *, as_json: bool) -> None:
     """The alerts that are open now."""
     from streamgauge.alerting import AlertSubscriber
+    from streamgauge.contracts.clock import SystemClock
+    from streamgauge.deploy.status.collect import rules_behind
 
-    settings = find_context(home).kafka()
+    context = find_context(home)
+    settings = context.kafka()
     with AlertSubscriber(settings, match=parse_match(match), timeout_s=ANSWER_S) as subscriber:
         found = subscriber.current()
     if as_json:
@@ -63,6 +70,9 @@ def _list(home: Path | None, match: tuple[str, ...], *, as_json: bool) -> None:
         head = ["severity", "rule", "about", "value", "since", "status"]
         answer(table(head, [_row(alert) for alert in found]))
     say(f"{len(found)} open")
+    behind = rules_behind(context, clock=SystemClock())
+    if behind:
+        say(f"note: {behind}")
 
 
 def _row(alert: Alert) -> tuple[object, ...]:
@@ -95,6 +105,12 @@ def _tail(
         if not from_start:
             for alert in subscriber.current():
                 _print(alert, as_json=as_json, word="open")
+        else:
+            # partitions are read one after the other; the past is told in the order of event time
+            quiet_s = PAST_READ_S if timeout is None else min(PAST_READ_S, timeout)
+            past = list(subscriber.iter(timeout=quiet_s))
+            for alert in sorted(past, key=lambda a: (a.updated_at, a.rule, a.seq)):
+                _print(alert, as_json=as_json, word=str(alert.transition))
         say(f"following {settings.topic(ALERTS)} ...")
         for alert in subscriber.iter(timeout=timeout):
             _print(alert, as_json=as_json, word=str(alert.transition))
@@ -107,7 +123,7 @@ def _print(alert: Alert, *, as_json: bool, word: str) -> None:
         summary = alert.annotations.get("summary", "")
         answer(
             f"{clock(alert.updated_at)}  {word:<12}{alert.severity:<7}{alert.rule}  "
-            f"{about(alert)}  {number(alert)}  {summary}".rstrip()
+            f"{about(alert)}  {number(alert)}{why(alert)}  {summary}".rstrip()
         )
     sys.stdout.flush()
 
@@ -117,7 +133,12 @@ def _print(alert: Alert, *, as_json: bool, word: str) -> None:
 @click.option(
     "--severity", type=click.Choice(["info", "ticket", "page"]), default="info", show_default=True
 )
-@click.option("--label", multiple=True, metavar="NAME=VALUE", help="A label, to test routes with.")
+@click.option(
+    "--label",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A label, to test routes with. May be repeated.",
+)
 @click.option(
     "--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds to wait for it."
 )
@@ -170,6 +191,27 @@ def number(alert: Alert) -> str:
         return "no data" if alert.no_data else "-"
     limit = "" if alert.threshold is None else f" (limit {alert.threshold:.4g})"
     return f"{alert.value:.4g}{' ' + alert.unit if alert.unit else ''}{limit}"
+
+
+def why(alert: Alert) -> str:
+    """Why it ended, where value and threshold do not say so: empty or ` [words]`.
+
+    A change that is still beyond its factor ends when it has become too small in the metric's own
+    unit, or lies within chance.
+    """
+    if alert.transition != "resolved":
+        return ""
+    if alert.reason:
+        return f" [{alert.reason.replace('_', ' ')}]"
+    now, before = alert.evidence.get("now"), alert.evidence.get("baseline")
+    if alert.kind != "change" or alert.value is None or alert.threshold is None:
+        return ""
+    upward = alert.threshold >= 1
+    beyond = alert.value >= alert.threshold if upward else alert.value <= alert.threshold
+    if not beyond or not isinstance(now, int | float) or not isinstance(before, int | float):
+        return ""
+    unit = f" {alert.evidence.get('unit') or ''}".rstrip()
+    return f" [{now:.4g} after {before:.4g}{unit}: too small a change, or within chance]"
 
 
 def clock(when: datetime | None) -> str:

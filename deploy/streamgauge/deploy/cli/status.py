@@ -45,8 +45,7 @@ def show(seen: Snapshot, notes: list[str], *, now_ms: int) -> str:
     clock = f", clock {seen.clock_mode}, lateness {seen.lateness_s:g} s" if seen.clock_mode else ""
     parts = [f"stack {seen.state}{up}{clock}\ndata  {seen.home}"]
     if seen.addresses:
-        width = max(len(name) for name in seen.addresses)
-        parts.append("\n".join(f"{n.ljust(width)}  {a}" for n, a in seen.addresses.items()))
+        parts.append(_addresses(seen.addresses))
     if seen.processes:
         parts.append(
             table(
@@ -83,6 +82,9 @@ def show(seen: Snapshot, notes: list[str], *, now_ms: int) -> str:
                 ],
             )
         )
+    if seen.rules_until_ms is not None:
+        ago = human_seconds(max(0, now_ms - seen.rules_until_ms) / 1000)
+        parts.append(f"rules evaluated up to {ago} ago")
     if seen.disk:
         rows = [(d.what, human_bytes(d.bytes), d.cap) for d in seen.disk]
         parts.append(
@@ -91,3 +93,19 @@ def show(seen: Snapshot, notes: list[str], *, now_ms: int) -> str:
     if notes:
         parts.append("\n".join(f"note: {note}" for note in notes))
     return "\n\n".join(parts)
+
+
+def _addresses(at: dict[str, str]) -> str:
+    lines = [
+        f"Kafka       {at.get('kafka', '-')}   topics {at.get('topic_prefix', '')}*",
+        f"ClickHouse  {at.get('clickhouse', '-')}   database {at.get('database', '-')},"
+        f" user {at.get('user', '-')}",
+    ]
+    if "password_file" in at:
+        lines.append(f"            password in {at['password_file']}")
+    if "reader_user" in at:
+        reader, file = at["reader_user"], at.get("reader_password_file", "-")
+        lines.append(f"            read-only: user {reader}, password in {file}")
+    served = {n.removesuffix("_metrics"): url for n, url in at.items() if n.endswith("_metrics")}
+    lines += [f"Prometheus  {url}   of {name}" for name, url in served.items()]
+    return "\n".join(lines)

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import psutil
@@ -22,6 +23,7 @@ from streamgauge.deploy.context import Context
 from streamgauge.deploy.demo.runs import KEEP_RUNS, runs_folder
 from streamgauge.deploy.stack.logs import CAP_BYTES, OLDER, folder_bytes
 from streamgauge.deploy.stack.state import ProcessState, StackState, read_state
+from streamgauge.deploy.status.explain import rules_are_behind
 from streamgauge.deploy.status.model import (
     DEAD,
     NO_ANSWER,
@@ -69,6 +71,8 @@ def collect(context: Context, *, clock: Clock) -> Snapshot:
         free_bytes=free,
         toxicity_weights=has_weights(context.env),
         drift_warming=drift_warming(own) if answers["store"] else None,
+        rules_problem=rules_problem(state.rules),
+        rules_until_ms=_rules_until(own, state) if answers["kafka"] else None,
         silent=tuple(
             f"{label} at {address}"
             for name, label, address in (
@@ -115,17 +119,19 @@ def has_weights(env: Mapping[str, str]) -> bool:
 
 def _addresses(state: StackState) -> dict[str, str]:
     found = {
-        "kafka": f"{state.bootstrap} (topics {state.prefix}*)",
-        "clickhouse": f"{state.store_url} (database {state.database}, user {state.store_user})",
+        "kafka": state.bootstrap,
+        "topic_prefix": state.prefix,
+        "clickhouse": state.store_url,
+        "database": state.database,
+        "user": state.store_user,
+        "password_file": state.password_file,
+        "reader_user": state.reader_user,
+        "reader_password_file": state.reader_password_file,
     }
-    if state.password_file:
-        found["password"] = state.password_file
-    if state.reader_user:
-        found["read-only"] = f"user {state.reader_user}, password in {state.reader_password_file}"
     for process in state.processes.values():
         if process.metrics_port and process.state == "up":
-            found[f"{process.name} metrics"] = f"http://127.0.0.1:{process.metrics_port}/metrics"
-    return found
+            found[f"{process.name}_metrics"] = f"http://127.0.0.1:{process.metrics_port}/metrics"
+    return {name: value for name, value in found.items() if value}
 
 
 def judge(state: ProcessState, *, answers: bool | None) -> tuple[str, str]:
@@ -234,13 +240,48 @@ def _disk(home: Path) -> tuple[DiskRow, ...]:
         rows += [
             DiskRow("topics", folder_bytes(home / "kafka" / "log"), PARTITION_CAP),
             DiskRow("tables", folder_bytes(home / "store"), "retention of each table"),
-            DiskRow("logs", logs, log_cap),
+            DiskRow("logs, Kafka's too", logs, log_cap),
         ]
     runs = runs_folder(home)
     if runs.exists():  # beside the data folder, and often more than all that is in it
         cap = f"the last {KEEP_RUNS} runs; down --purge removes them"
         rows.append(DiskRow("demo runs", folder_bytes(runs), cap))
     return tuple(rows)
+
+
+def rules_problem(path: str) -> str:
+    """The first complaint about the stack's rule files and how to see all; empty if there is none.
+
+    path: as in stack.json; empty = the shipped pack.
+    """
+    from streamgauge.alerting.rules.loader import DEFAULT_PACK, read
+
+    _, problems = read(path or DEFAULT_PACK)
+    if not problems:
+        return ""
+    return f"{problems[0]} (all: streamgauge rules check {quote(path or str(DEFAULT_PACK))})"
+
+
+def _rules_until(context: Context, state: StackState) -> int | None:
+    from streamgauge.alerting.rules.loader import DEFAULT_PACK, read
+    from streamgauge.deploy.status.evaluated import evaluated_until_ms
+
+    found, problems = read(state.rules or DEFAULT_PACK)
+    try:
+        return evaluated_until_ms(context.kafka(), None if problems else set(found.enabled))
+    except StreamgaugeError:
+        return None
+
+
+def rules_behind(context: Context, *, clock: Clock) -> str:
+    """One line if this stack's rules are behind what is stored; empty if not, or if unknown."""
+    state = context.stack
+    if state is None:
+        return ""
+    own = _of_the_stack(context, state)
+    writers = _writers(own, now_ms=clock.now_ms())
+    seen = Snapshot("", "up", writers=writers, rules_until_ms=_rules_until(own, state))
+    return rules_are_behind(seen.rules_behind_s, state.lateness_s)
 
 
 def drift_warming(context: Context) -> dict[str, tuple[int, int]] | None:

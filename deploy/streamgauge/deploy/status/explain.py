@@ -7,6 +7,8 @@ from streamgauge.deploy.status.model import DEAD, NO_ANSWER, OTHER_PID, Snapshot
 
 LAG_WORTH_SAYING = 1000
 OLD_TICK_S = 15.0
+RULES_BEHIND_S = 150.0
+"""The coarsest usual grid of a rule and twice the lateness of a replay, with some room."""
 LOW_DISK_BYTES = 2 * 1024**3
 
 
@@ -15,6 +17,8 @@ def explain(seen: Snapshot) -> list[str]:
     lines = []
     if seen.state == "failed":
         lines.append(f"the last start failed: {seen.error}")
+    if seen.state in ("never started", "down", "failed", "killed"):
+        lines.append("start it: streamgauge up")
     for process in seen.processes:
         if process.state == "missing":
             lines.append(f"{process.name}: {process.note}")
@@ -28,6 +32,15 @@ def explain(seen: Snapshot) -> list[str]:
     if seen.state != "up":
         return lines
     lines += _writers(seen)
+    if seen.rules_problem:
+        lines.append(f"the rule files are refused, those of before run on: {seen.rules_problem}")
+    behind = rules_are_behind(seen.rules_behind_s, seen.lateness_s)
+    if behind:
+        lines.append(behind)
+    stored = any(w.writer == "metrics" and w.watermark_ms is not None for w in seen.writers)
+    engine = any(p.name == "alerts" and p.state == "up" for p in seen.processes)
+    if stored and engine and seen.rules_until_ms is None:
+        lines.append("no rule has been evaluated yet: there may be alerts that do not show")
     if not seen.toxicity_weights:
         lines.append(
             "toxicity is NULL: no Detoxify weights here (STREAMGAUGE_DETOXIFY_BUNDLE names none), "
@@ -40,6 +53,13 @@ def explain(seen: Snapshot) -> list[str]:
     if seen.free_bytes < LOW_DISK_BYTES:
         lines.append(f"only {seen.free_bytes / 1024**3:.1f} GB are free on the data folder's disk")
     return lines
+
+
+def rules_are_behind(behind_s: float | None, lateness_s: float) -> str:
+    """One line if alerts must still be expected for what is stored; else empty."""
+    if behind_s is None or behind_s <= RULES_BEHIND_S + lateness_s:
+        return ""
+    return f"rules are {behind_s:.0f} s of event time behind what is stored: alerts may still come"
 
 
 def _writers(seen: Snapshot) -> list[str]:

@@ -57,6 +57,7 @@ class Snapshot:
     home: str
     state: str
     addresses: dict[str, str] = field(default_factory=dict)
+    """By name, one value each: kafka, topic_prefix, clickhouse, database ..., <process>_metrics."""
     clock_mode: str = ""
     lateness_s: float = 0.0
     uptime_s: float | None = None
@@ -68,8 +69,20 @@ class Snapshot:
     drift_warming: dict[str, tuple[int, int]] | None = None
     """Apps that drift does not judge yet: windows seen, windows needed. None: it cannot be told."""
     error: str = ""
+    rules_problem: str = ""
+    """Why the rule files are refused, with the command that tells all; empty if they are good."""
+    rules_until_ms: int | None = None
+    """Event time up to which every rule has been evaluated; None: none was, or it is unknown."""
     silent: tuple[str, ...] = ()
     """Services that did not answer, Kafka and store, with their address."""
+
+    @property
+    def rules_behind_s(self) -> float | None:
+        """Event time stored and not judged yet; None if either is unknown."""
+        stored = next((w.watermark_ms for w in self.writers if w.writer == "metrics"), None)
+        if stored is None or self.rules_until_ms is None:
+            return None
+        return max(0, stored - self.rules_until_ms) / 1000
 
     @property
     def ok(self) -> bool:
