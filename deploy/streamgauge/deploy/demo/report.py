@@ -67,6 +67,10 @@ def verdict_table(verdict: Verdict) -> Table:
     """What was planted, when it was found, by which rule, how long after."""
     table = _table("Planted incidents and what was alerted (event time, UTC)")
     table.padding = (0, 0)  # six columns in 80
+    table.caption = (
+        "Delays are event time, from the incident's begin; most of one is the window of its rule."
+    )
+    table.caption_justify = "left"
     for name in ("incident", "app", "planted", "detected", "by rule", "delay"):
         table.add_column(name, justify="right" if name == "delay" else "left", no_wrap=True)
     for finding in verdict.findings:

@@ -45,6 +45,7 @@ GRID_S = 60.0
 SETTLE_TIMEOUT_S = 60.0
 ASK_S = 0.2
 INTERRUPTED = 130
+ROOM_FOR_CTRL_C = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,9 @@ class _Demo:
             ),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self.err, transient=False) as bar:
+        # room for the terminal's ^C: a line that it breaks in two is drawn twice
+        narrow = Console(stderr=True, width=max(40, self.err.width - ROOM_FOR_CTRL_C))
+        with Progress(*columns, console=narrow, transient=False) as bar:
             task = bar.add_task("replaying the Azure trace", total=1, now="--:--:--")
 
             def on_progress(p: Sent) -> None:
