@@ -8,7 +8,8 @@ import os
 
 from streamgauge.producers import feedback, flush, init, stats, track
 
-init(app="shop", feature="ask", dry_run="STREAMGAUGE_BOOTSTRAP" not in os.environ)
+dry = "STREAMGAUGE_BOOTSTRAP" not in os.environ
+init(app="shop", feature="ask", dry_run=dry)
 
 question = "Where is my parcel? My address is jane.roe@example.com."
 with track(model="gpt-4o-mini", provider="openai", input_text=question) as call:
@@ -17,4 +18,5 @@ with track(model="gpt-4o-mini", provider="openai", input_text=question) as call:
 feedback(call.id, name="thumbs", value=1)
 
 undelivered = flush(5)
-print(f"logged {stats().accepted}, delivered {stats().sent}, waiting {undelivered}")
+done = "printed" if dry else "delivered"
+print(f"logged {stats().accepted}, {done} {stats().sent}, waiting {undelivered}")

@@ -273,7 +273,7 @@ class AlertSubscriber:
                         f"Kafka at {self._settings.bootstrap} did not answer in"
                         f" {self._timeout_s:g} s: {error.str()}",
                         hint="check the address (STREAMGAUGE_BOOTSTRAP) and that the broker runs",
-                    ) from e
+                    ) from None  # librdkafka's words are in the message
             self._clock.sleep(0.2)
 
     def _ends_now(self) -> dict[int, tuple[int, int]]:

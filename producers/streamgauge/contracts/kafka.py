@@ -46,7 +46,7 @@ class KafkaSettings:
         if not bootstrap:
             raise Misconfigured(
                 "no Kafka address",
-                hint=f"set {ENV_BOOTSTRAP}=host:port, or start the stack with `streamgauge up`",
+                hint=f"start the stack with `streamgauge up`, or set {ENV_BOOTSTRAP}=host:port",
             )
         extra = {
             name.removeprefix(ENV_PASS_THROUGH).lower().replace("_", "."): value

@@ -70,7 +70,7 @@ class StoreSettings:
         if not url:
             raise Misconfigured(
                 "no store address",
-                hint=f"set {ENV_URL}=http://host:port, or start the stack with `streamgauge up`",
+                hint=f"start the stack with `streamgauge up`, or set {ENV_URL}=http://host:port",
             )
         password = env.get(ENV_PASSWORD, "")
         password_file = env.get(ENV_PASSWORD_FILE)

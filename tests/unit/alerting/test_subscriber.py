@@ -15,6 +15,7 @@ from streamgauge.alerting.states.machine import RuleState, step
 from streamgauge.contracts.alerts import Alert, Severity
 from streamgauge.contracts.cloudevents import from_headers
 from streamgauge.contracts.errors import Misconfigured
+from streamgauge.deploy.ports import free_ports
 
 SERVER = (
     "faust", "aiokafka", "clickhouse_connect", "pyarrow", "numpy", "scipy", "chdb", "yaml", "click",
@@ -30,6 +31,17 @@ def fired() -> Alert:
     )  # fmt: skip
     (alert,) = step(RuleState(), record)[1]
     return alert
+
+
+def test_a_broker_that_is_away_is_one_traceback_that_ends_with_its_address() -> None:
+    (port,) = free_ports(1)
+    code = (
+        "from streamgauge.alerting import AlertSubscriber;"
+        f"AlertSubscriber('127.0.0.1:{port}', timeout_s=0.5)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+    assert said.count("Traceback") == 1
+    assert f"127.0.0.1:{port}" in said.splitlines()[-1]
 
 
 def test_importing_the_subscriber_loads_no_server_package() -> None:

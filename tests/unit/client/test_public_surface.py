@@ -101,7 +101,7 @@ def test_the_example_runs() -> None:
         [sys.executable, str(ROOT / "examples" / "embed.py")],
         capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin"},
     )  # fmt: skip
-    assert run.stdout == "logged 2, delivered 2, waiting 0\n", run.stderr
+    assert run.stdout == "logged 2, printed 2, waiting 0\n", run.stderr
     assert "jane.roe@example.com" not in run.stderr
     assert "[EMAIL]" in run.stderr
 

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -90,7 +91,7 @@ def load(path: str | Path = DEFAULT_PACK) -> RuleSet:
         raise Misconfigured(
             "; ".join(str(p) for p in problems[:5])
             + (f"; and {len(problems) - 5} more" if len(problems) > 5 else ""),
-            hint="`streamgauge rules check` lists them all",
+            hint=f"`streamgauge rules check {quote(str(path))}` lists them all",
         )
     return found
 

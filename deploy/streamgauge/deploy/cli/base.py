@@ -19,6 +19,8 @@ import click
 from streamgauge.deploy.context import Context
 
 MAX_CELL = 120
+INCIDENTS = "error_burst, latency_x3, cost_x4, silence, runaway, unknown_model"
+"""Kinds of planted incidents (producers.traffic), which `--help` does not import."""
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from streamgauge.deploy.cli.base import command, json_option
+from streamgauge.deploy.cli.base import INCIDENTS, command, json_option
 from streamgauge.deploy.cli.numbers import SPEED
 
 
 @command(example="streamgauge demo --seed 7\nstreamgauge demo --incidents none")
 @click.option("--seed", default=1, show_default=True, help="Moves times, sizes and apps.")
 @click.option(
-    "--incidents", default="all", show_default=True, help="all, none, or names with commas."
-)
+    "--incidents", default="all", show_default=True,
+    help=f"all, none, or some with commas: {INCIDENTS}.",
+)  # fmt: skip
 @click.option(
     "--speed", type=SPEED, default=60.0, show_default=True, help="Event time per wall time."
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamgauge.deploy.cli.base import (
+    INCIDENTS,
     answer,
     answer_json,
     find_context,
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
     from streamgauge.producers.traffic import Progress, TrafficReport
 
 
+LOG_EVERY_S = 10.0
+
+
 @group(
     "events",
     example="streamgauge events replay azure --speed 60\n"
-    "streamgauge events tail --app search | jq .model",
+    "streamgauge events tail --app search --type llm.request | jq .model",
 )
 def events() -> None:
     """Events of LLM calls: follow them, send your own, replay recordings, make some up."""
@@ -107,14 +111,18 @@ def _traffic_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--speed", type=SPEED, default=60.0, show_default=True, help="Times; 0 = unpaced."
         ),
         click.option("--seed", default=1, show_default=True, help="Of everything made up."),
-        click.option("--incidents", default="none", show_default=True, help="all, none, or names."),
+        click.option(
+            "--incidents", default="none", show_default=True,
+            help=f"all, none, or some with commas: {INCIDENTS}.",
+        ),
         click.option("--truth", type=click.Path(path_type=Path), help="Write what was planted."),
         click.option(
             "--texts", type=click.Path(exists=True, path_type=Path),
             help="Prompts and answers to join (JSONL).",
         ),
         click.option(
-            "--content", type=click.Choice(["full", "redacted"]), default="full", show_default=True
+            "--content", type=click.Choice(["full", "redacted"]), default="full", show_default=True,
+            help="Texts as they are, or as the client redacts them.",
         ),
         json_option,
     ]  # fmt: skip
@@ -173,7 +181,10 @@ def _replay(
 )
 @click.option("--forever", is_flag=True, help="Without end (with --live).")
 @click.option("--live", is_flag=True, help="Times are now, at the speed of time.")
-@click.option("--curve", type=click.Choice(["day", "flat"]), default="day", show_default=True)
+@click.option(
+    "--curve", type=click.Choice(["day", "flat"]), default="day", show_default=True,
+    help="day: busiest at 15:00 UTC, quiet at night; flat: the same rate at any hour.",
+)  # fmt: skip
 def _simulate(
     home: Path | None,
     speed: float,
@@ -190,7 +201,11 @@ def _simulate(
     forever: bool,
     as_json: bool,
 ) -> int:
-    """Send made-up traffic of 8 apps and 3 tenants; the same seed gives the same traffic."""
+    """Send made-up traffic of 8 apps and 3 tenants; the same seed gives the same traffic.
+
+    --duration bounds when calls begin. An event is sent when its call ends, so with --live the run
+    goes on until the last call has ended. --rate is the mean of a day of the curve.
+    """
     from streamgauge.producers.traffic import parse_kinds, simulate
 
     report = simulate(
@@ -215,13 +230,14 @@ class _Meter:
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
-        self._next = 0.0
+        # in a log the first moment says nothing: 0 events, 0/s
+        self._next = 0.0 if self._terminal else time.monotonic() + LOG_EVERY_S
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
         if now < self._next:
             return
-        self._next = now + (0.25 if self._terminal else 10.0)
+        self._next = now + (0.25 if self._terminal else LOG_EVERY_S)
         of = f" of {progress.total}" if progress.total else ""
         behind = f", {progress.behind_s:.0f} s behind" if progress.behind_s >= 1 else ""
         line = f"{progress.sent}{of} events, {progress.per_s:,.0f}/s{behind}"

@@ -42,5 +42,6 @@ def _check(path: Path | None, *, as_json: bool) -> int:
         for problem in problems:
             answer(str(problem))
     if not problems:
-        say(f"{len(found.rules)} rules in {where} are good")
+        one = len(found.rules) == 1
+        say(f"{len(found.rules)} rule{'' if one else 's'} in {where} {'is' if one else 'are'} good")
     return 1 if problems else 0

@@ -73,7 +73,10 @@ QUESTION = "SELECT app, sum(requests) FROM v_minute GROUP BY app"
 @click.option(
     "--rules", help="Rule file or folder (default: STREAMGAUGE_RULES or the shipped pack)."
 )
-@click.option("--without", multiple=True, type=click.Choice(list(WORKERS)), help="Leave one out.")
+@click.option(
+    "--without", multiple=True, type=click.Choice(list(WORKERS)),
+    help="Leave this one out. May be repeated.",
+)  # fmt: skip
 @json_option
 def up(
     home: Path | None,
@@ -213,8 +216,12 @@ def down(home: Path | None, *, purge: bool, yes: bool) -> None:
     if read_state(folder) is None and not purge and not is_locked(folder):
         say(f"no stack has been started on {folder}")
         return
+    ran = is_locked(folder)
     killed = stop_detached(folder, progress=say)
-    say("stopped" + (f"; had to kill {', '.join(killed)}" if killed else ""))
+    if ran or killed:
+        say("stopped" + (f"; had to kill {', '.join(killed)}" if killed else ""))
+    else:
+        say(f"nothing runs on {folder}")
     if purge and folder.exists():
         remove(folder)
         say(f"removed the data in {folder}")

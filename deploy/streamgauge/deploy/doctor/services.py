@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from streamgauge.contracts.bounds import LATE_MS
 from streamgauge.contracts.clock import Clock
@@ -179,8 +180,9 @@ def rules(context: Context, _clock: Clock) -> Iterator[Finding]:
 
     named = context.env.get(ENV_RULES) or (context.stack.rules if context.stack else "")
     found, problems = read(named or DEFAULT_PACK)
+    check = f"streamgauge rules check {quote(named)}" if named else "streamgauge rules check"
     for problem in problems:
-        yield Finding("rule", Level.BAD, str(problem), "streamgauge rules check")
+        yield Finding("rule", Level.BAD, str(problem), check)
     if not problems:
         seen = f"{len(found.rules)} in {named or 'the shipped pack'}"
         yield Finding("rules", Level.OK, seen)

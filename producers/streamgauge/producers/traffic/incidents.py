@@ -89,12 +89,14 @@ def parse_kinds(text: str) -> tuple[Kind, ...]:
         return ()
     if text == "all":
         return ALL_KINDS
-    try:
-        return tuple(dict.fromkeys(Kind(name.strip()) for name in text.split(",")))
-    except ValueError as e:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    unknown = [name for name in names if name not in ALL_KINDS]
+    if unknown:
         raise Misconfigured(
-            f"incidents: {e}", hint=f"expected all, none or some of {', '.join(ALL_KINDS)}"
-        ) from None
+            f"incidents: {unknown[0]!r} is unknown",
+            hint=f"expected all, none or some of {', '.join(ALL_KINDS)}",
+        )
+    return tuple(Kind(name) for name in names)
 
 
 def plan_incidents(

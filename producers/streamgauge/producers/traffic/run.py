@@ -135,7 +135,9 @@ def simulate(
     """
     clock = clock or SystemClock()
     if duration_s is None and not live:
-        raise Misconfigured("traffic without end can only be sent live", hint="give a duration")
+        raise Misconfigured(
+            "traffic without end can only be sent live", hint="add --live, or give a --duration"
+        )
     if duration_s is not None and not 0 < duration_s <= MAX_DURATION_S:
         raise Misconfigured(
             f"duration is {duration_s} s, expected above 0 and at most {MAX_DURATION_S:.0f}"

@@ -99,7 +99,14 @@ async def _serve(config: ServerConfig, engine: Engine) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    _announce(config, runner.addresses[0][1], engine.version)
+    port = runner.addresses[0][1]
+    _announce(config, port, engine.version)
+    names = " and ".join(f"{name} ({file})" for name, file in PASSWORD_FILES.items())
+    print(
+        f"streamgauge store: http://{config.host}:{port}, accounts {names} with their passwords"
+        f" in {config.data}; ends on Ctrl-C",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
     while not stop.is_set():
         try:
             async with asyncio.timeout(1):
