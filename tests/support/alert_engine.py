@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from streamgauge.alerting.evaluation_log import LoggedEvaluation
+from streamgauge.alerting.kafka_io import identities, read_back
 from streamgauge.contracts import histogram
+from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.kafka import KafkaSettings
-from streamgauge.contracts.records import to_json_bytes
+from streamgauge.contracts.records import parse_record, to_json_bytes
 from streamgauge.contracts.ticks import PartitionProgress, Tick, Writer
-from streamgauge.contracts.topics import TICKS
+from streamgauge.contracts.topics import ALERT_EVALS, TICKS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
 from tests.support.kafka import TestKafka, create_topics
@@ -118,3 +121,14 @@ def steady(app: str, start_ms: int, end_ms: int, **more: Any) -> list[dict[str, 
         {"t_ms": t, "app": app, "n": 10, "cost": 2_000_000, "hist": hist, **more}
         for t in range(start_ms, end_ms, 10_000)
     ]
+
+
+def evaluated(settings: KafkaSettings) -> list[tuple[str, int]]:
+    """Rule and step of each final record of the log, in order per rule."""
+    identity = identities(settings, ALERT_EVALS)[0]
+    records = [
+        parse_record(LoggedEvaluation, m.value() or b"")
+        for p in range(identity.partitions)
+        for m in read_back(settings, identity.name, p, clock=SystemClock())
+    ]
+    return [(r.rule, r.step_ms) for r in records if r.final]

@@ -24,7 +24,7 @@ from streamgauge.contracts.records import parse_record
 from streamgauge.contracts.topics import ALERT_EVALS, ALERTS
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
-from tests.support.alert_engine import PARTITIONS, Feed, steady
+from tests.support.alert_engine import PARTITIONS, Feed, evaluated, steady
 from tests.support.kafka import create_topics
 from tests.support.waiting import until
 from tests.support.workers import WorkerProcess
@@ -151,17 +151,6 @@ def everything(settings: KafkaSettings) -> list[tuple[str, bytes]]:
     ]
 
 
-def evaluated(settings: KafkaSettings) -> list[tuple[str, int]]:
-    """Rule and step of each final record of the log, in order per rule."""
-    identity = identities(settings, ALERT_EVALS)[0]
-    records = [
-        parse_record(LoggedEvaluation, m.value() or b"")
-        for p in range(identity.partitions)
-        for m in read_back(settings, identity.name, p, clock=SystemClock())
-    ]
-    return [(r.rule, r.step_ms) for r in records if r.final]
-
-
 def test_a_zombie_of_the_same_name_is_fenced_and_ends(
     engine: Make, feed: Feed, settings: KafkaSettings
 ) -> None:
@@ -195,37 +184,6 @@ def test_fire_test_goes_through_the_engine_and_comes_back_twice(
     assert fired.runbook_url == "deploy/runbooks/FireTest.md"
     assert (fired.query, resolved.query) == ("SELECT 1 AS value", "SELECT 0 AS value")
     assert process.stop() == 0
-
-
-def test_live_budget_fires_on_an_open_window_before_the_watermark_gets_there(
-    engine: Make, feed: Feed, settings: KafkaSettings
-) -> None:
-    feed.rows(steady("agent", T0, T0 + 10 * MINUTE))
-    engine(STREAMGAUGE_CLOCK_MODE="live")
-    with AlertSubscriber(settings, match={"rule": "BudgetSpent"}) as sub:
-        feed.tick(T0 + 9 * MINUTE, behind=True)
-        until(lambda: evaluated(settings), "the engine at work")
-        feed.rows([{"t_ms": T0 + 10 * MINUTE + 5000, "app": "agent", "n": 1, "cost": 60 * 10**9}])
-        feed.tick(T0 + 9 * MINUTE + 1000, behind=True, max_ts=T0 + 10 * MINUTE + 5000)
-        (fired,) = collect(sub, 1, timeout_s=30)
-    assert fired.severity == "page"
-    assert fired.incomplete, "said to be judged before all sources had reported"
-
-
-def test_replay_does_not_fire_on_an_open_window(
-    engine: Make, feed: Feed, settings: KafkaSettings
-) -> None:
-    feed.rows(steady("agent", T0, T0 + 10 * MINUTE))
-    feed.rows([{"t_ms": T0 + 10 * MINUTE + 5000, "app": "agent", "n": 1, "cost": 60 * 10**9}])
-    engine()
-    with AlertSubscriber(settings, match={"rule": "BudgetSpent"}) as sub:
-        feed.tick(T0 + 9 * MINUTE, max_ts=T0 + 10 * MINUTE + 5000)
-        until(lambda: evaluated(settings), "the engine at work")
-        feed.tick(T0 + 11 * MINUTE)
-        (fired,) = collect(sub, 1, timeout_s=30)
-    assert not fired.incomplete
-    assert fired.fired_at is not None
-    assert round(fired.fired_at.timestamp() * 1000) == T0 + 11 * MINUTE
 
 
 def test_current_then_live_has_no_gap_and_no_double(

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from streamgauge.alerting.carried_sql import NOTE
 from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.alerting.states.machine import RuleState, step
+from streamgauge.alerting.states.transition import OPEN_WINDOW
 from streamgauge.contracts.alerts import Alert, AlertStatus, Severity, Transition
 
 S = 10_000
@@ -163,6 +165,22 @@ def test_four_fires_within_half_an_hour_are_flapping() -> None:
     assert [a.flapping for a in alerts if a.transition is Transition.FIRED] == [
         False, False, False, True,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("texts", [{}, {"summary": "{app} fails"}])
+def test_alert_that_fired_on_an_open_window_says_so_beside_its_sql(texts: dict[str, str]) -> None:
+    rules = policy(annotations=texts)
+    state, (fired,) = step(RuleState(), record(1, "page", rules, final=False))
+    assert fired.query is not None
+    assert fired.annotations == {**texts, NOTE: OPEN_WINDOW} | (
+        {"summary": "a fails"} if texts else {}
+    )
+    state, (stale,) = step(state, record(2, None, rules))
+    assert stale.query == fired.query
+    assert stale.annotations[NOTE] == OPEN_WINDOW, "the query is that of the open window still"
+    _, (ended,) = step(state, record(3, "ok", rules))
+    assert ended.query != fired.query
+    assert NOTE not in ended.annotations, "this window is all there"
 
 
 def test_step_that_is_not_after_the_last_changes_nothing() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from streamgauge.alerting.carried_sql import fill
+from streamgauge.alerting.carried_sql import NOTE, fill
 from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.contracts.alerts import (
     Alert,
@@ -30,6 +30,11 @@ FLAPS = 4
 FLAP_SPAN_MS = 30 * 60_000
 FLAP_SPAN_IN_FOR = 6
 FIRES = "recent_fires_ms"
+OPEN_WINDOW = (
+    "Judged before all of the window was stored: the value is of that moment. The query gives what"
+    " the window has come to since; a count or an amount spent is then no less."
+)
+"""Windows are sums, so the store cannot be asked what one was at an earlier moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ def transition(
         evidence[FIRES] = list(fires)
     start, query = _window(policy, record, series, own)
     threshold = policy.threshold(level)
+    incomplete = not record.final or not (record.completeness is None or record.completeness >= 1)
     labels = {**own, **policy.labels, "alertname": record.rule, "severity": str(level)}
     if last is not None and record.policy is None:
         labels = dict(last.labels)
@@ -103,7 +109,10 @@ def transition(
         rule_version=record.rule_version,
         kind=policy.kind,
         labels=labels,
-        annotations=_texts(policy, labels, value, threshold, last),
+        annotations=_noted(
+            _texts(policy, labels, value, threshold, last), last, policy,
+            asked=query is not None, incomplete=incomplete,
+        ),
         value=value,
         threshold=threshold,
         unit=policy.unit or None,
@@ -118,13 +127,12 @@ def transition(
         flapping=len(fires) >= FLAPS,
         no_data=no_data,
         stale=stale,
-        incomplete=not record.final
-        or not (record.completeness is None or record.completeness >= 1),
+        incomplete=incomplete,
         evidence=evidence,
         query=query if query is not None else (last.query if last else None),
         runbook_url=policy.runbook_url or (last.runbook_url if last else None),
         src=cause.src,
-    )
+    )  # fmt: skip
 
 
 def _own_labels(last: Alert | None, policy: Policy) -> dict[str, str]:
@@ -159,6 +167,19 @@ def _window(
         return start, None
     first = record.step_ms if start is None else start
     return start, fill(policy.query, labels=own, start_ms=first, end_ms=record.step_ms)
+
+
+def _noted(
+    texts: dict[str, str], last: Alert | None, policy: Policy, *, asked: bool, incomplete: bool
+) -> dict[str, str]:
+    """The texts with what has to be said of the query. asked: the record has a query of its own."""
+    if asked and incomplete:
+        return {**texts, NOTE: OPEN_WINDOW}
+    if not asked and last is not None and NOTE in last.annotations:
+        return {**texts, NOTE: last.annotations[NOTE]}  # the query is the last record's too
+    if asked and NOTE not in policy.annotations:
+        return {name: text for name, text in texts.items() if name != NOTE}
+    return texts
 
 
 def format_value(value: float | None, unit: str) -> str:
