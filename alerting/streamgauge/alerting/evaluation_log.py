@@ -65,6 +65,7 @@ class LoggedEvaluation(EvaluationRecord):
     series: Annotated[tuple[LoggedSeries, ...], Lax] = Field(description="All series of the rule.")
     policy: Policy | None = Field(None, description="None only when the rule is removed.")
     removed: Label | None = Field(None, description="Why the rule is gone: rule_removed.")
+    live: bool = Field(False, description="Judged in clock mode live: lateness has a meaning.")
 
 
 def logged(value: bytes, append_ms: int) -> LoggedEvaluation:

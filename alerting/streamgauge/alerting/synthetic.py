@@ -70,6 +70,7 @@ def _record(
         watermark_ms=step_ms,
         completeness=1.0,
         final=True,
+        live=True,  # its step is wall time, whatever moves the clock of the rules
         series=(
             LoggedSeries(
                 labels=own,

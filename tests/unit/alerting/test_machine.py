@@ -183,6 +183,15 @@ def test_alert_that_fired_on_an_open_window_says_so_beside_its_sql(texts: dict[s
     assert NOTE not in ended.annotations, "this window is all there"
 
 
+def test_alert_of_a_live_engine_says_how_late_it_is_and_one_of_a_replay_does_not() -> None:
+    live, replayed = record(1, "page", live=True), record(1, "page")
+    # Step 1 ends at 10 s of event time; the broker took the record 7.5 s later.
+    _, (late,) = step(RuleState(), live, append_ms=S + 7500)
+    _, (early,) = step(RuleState(), live, append_ms=S - 1)
+    _, (old,) = step(RuleState(), replayed, append_ms=S + 7500)
+    assert (late.late_by_ms, early.late_by_ms, old.late_by_ms) == (7500, 0, None)
+
+
 def test_step_that_is_not_after_the_last_changes_nothing() -> None:
     state, _ = step(RuleState(), record(5, "page"))
     for at in (4, 5):

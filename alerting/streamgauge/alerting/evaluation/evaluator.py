@@ -275,7 +275,8 @@ class Evaluator:
         try:
             self._producer.begin_transaction()
             for record in records:
-                self._producer.produce(self._log, to_json_bytes(record), key=record.rule)
+                value = to_json_bytes(record.model_copy(update={"live": self._live}))
+                self._producer.produce(self._log, value, key=record.rule)
             commit(self._producer, alive=self._alive)
         except KafkaException as e:
             raise translated(e, "evaluation log") from e

@@ -43,12 +43,23 @@ class RuleState:
 
 
 def step(
-    state: RuleState, record: LoggedEvaluation, *, src: AlertSource | None = None
+    state: RuleState,
+    record: LoggedEvaluation,
+    *,
+    src: AlertSource | None = None,
+    append_ms: int | None = None,
 ) -> tuple[RuleState, list[Alert]]:
-    """The state after a record, and what became public. Records not after the last are skipped."""
+    """The state after a record, and what became public. Records not after the last are skipped.
+
+    append_ms: when the broker took the record. It is the wall time of what the record causes: a
+    clock read here would give another alert of the same id whenever a record is read again.
+    """
     if record.step_ms <= state.last_step_ms and record.removed is None:
         return state, []
-    made = list(_transitions(state, record, src))
+    made = _transitions(state, record, src)
+    if record.live and append_ms is not None:
+        late = max(0, append_ms - record.step_ms)  # a window that is open ends later than now
+        made = [alert.model_copy(update={"late_by_ms": late}) for alert in made]
     alerts = {**state.alerts, **{a.fingerprint: a for a in made}} if made else state.alerts
     after = replace(state, alerts=alerts)
     if record.final:

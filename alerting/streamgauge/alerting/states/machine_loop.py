@@ -168,7 +168,10 @@ class MachineLoop:
                 continue
             src = AlertSource(topic=self._evals.name, partition=partition, offset=offset)
             try:
-                state, alerts = step(owned.rules.get(record.rule, RuleState()), record, src=src)
+                state, alerts = step(
+                    owned.rules.get(record.rule, RuleState()), record, src=src,
+                    append_ms=message.timestamp()[1],
+                )  # fmt: skip
             except Exception as e:  # noqa: BLE001 - one record does not take the others down
                 self._refused(message, repr(e))
                 continue
