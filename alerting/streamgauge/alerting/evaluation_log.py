@@ -18,6 +18,10 @@ from streamgauge.contracts.evaluations import EvaluationRecord, Series
 from streamgauge.contracts.reasons import Reject
 from streamgauge.contracts.records import Label, Lax, Record, parse_record
 
+FROZEN_AFTER = 3
+"""Failures in a row after which a rule's open alerts say that they are frozen, and
+RuleEvaluationFailing fires."""
+
 
 class LoggedSeries(Series):
     """One series, with the zone that its value lies in."""
@@ -65,6 +69,9 @@ class LoggedEvaluation(EvaluationRecord):
     series: Annotated[tuple[LoggedSeries, ...], Lax] = Field(description="All series of the rule.")
     policy: Policy | None = Field(None, description="None only when the rule is removed.")
     removed: Label | None = Field(None, description="Why the rule is gone: rule_removed.")
+    failures: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="With `error`: how many steps in a row could not be evaluated."
+    )
     live: bool = Field(False, description="Judged in clock mode live: lateness has a meaning.")
 
 

@@ -31,22 +31,24 @@ policies = st.builds(
 inputs = st.lists(
     st.tuples(
         st.integers(0, 3),
-        st.booleans(),
+        st.sampled_from(["final", "final", "early", "error"]),
         st.lists(st.sampled_from(ZONES), min_size=2, max_size=2),
     ),
     max_size=40,
 )  # fmt: skip
 
 
-def log_of(policy: Policy, moves: list[tuple[int, bool, list[str]]]) -> list[LoggedEvaluation]:
+def log_of(policy: Policy, moves: list[tuple[int, str, list[str]]]) -> list[LoggedEvaluation]:
     """Records at steps that move on by 0 to 3; early ones hold breaches only."""
-    at, records = 1, []
-    for ahead, final, zones in moves:
+    at, failures, records = 1, 0, []
+    for ahead, how, zones in moves:
         at += ahead
+        final = how != "early"
+        failures = failures + 1 if how == "error" else 0 if final else failures
         found = []
         for app, zone in zip("ab", zones, strict=True):
             breach = zone if zone in ("page", "ticket") else None
-            if zone == "missing" or (not final and breach is None):
+            if how == "error" or zone == "missing" or (not final and breach is None):
                 continue
             more: dict[str, Any] = {"zone": "breach" if breach else zone}
             value = None if zone == "unknown" else 0.2
@@ -55,6 +57,8 @@ def log_of(policy: Policy, moves: list[tuple[int, bool, list[str]]]) -> list[Log
             LoggedEvaluation(
                 v=1, rule="R", rule_version="1", step_ms=at * S, watermark_ms=at * S,
                 completeness=1.0, final=final, series=tuple(found), policy=policy,
+                error="refused" if how == "error" else None,
+                failures=failures if how == "error" else None,
             )
         )  # fmt: skip
     return records
@@ -71,14 +75,17 @@ def play(records: list[LoggedEvaluation]) -> list[Alert]:
 @settings(max_examples=300, deadline=None)
 @given(policies, inputs)
 def test_seq_has_no_gap_and_no_two_states_in_a_row_are_the_same(
-    policy: Policy, moves: list[tuple[int, bool, list[str]]]
+    policy: Policy, moves: list[tuple[int, str, list[str]]]
 ) -> None:
     by_alert: dict[str, list[Alert]] = {}
     for alert in play(log_of(policy, moves)):
         by_alert.setdefault(alert.fingerprint, []).append(alert)
     for alerts in by_alert.values():
         assert [a.seq for a in alerts] == list(range(1, len(alerts) + 1))
-        public = [(a.status, a.severity, a.no_data, a.stale, a.episode) for a in alerts]
+        public = [
+            (a.status, a.severity, a.no_data, a.stale, a.episode, a.transition is Transition.ERROR)
+            for a in alerts
+        ]
         assert all(x != y for x, y in pairwise(public)), public
         times = [a.updated_at for a in alerts]
         assert times == sorted(set(times)), "at most one transition of an alert per step"
@@ -87,7 +94,7 @@ def test_seq_has_no_gap_and_no_two_states_in_a_row_are_the_same(
 @settings(max_examples=300, deadline=None)
 @given(policies, inputs)
 def test_episodes_begin_once_end_once_and_wait_for_their_time(
-    policy: Policy, moves: list[tuple[int, bool, list[str]]]
+    policy: Policy, moves: list[tuple[int, str, list[str]]]
 ) -> None:
     episodes: dict[str, list[Alert]] = {}
     for alert in play(log_of(policy, moves)):
@@ -107,7 +114,7 @@ def test_episodes_begin_once_end_once_and_wait_for_their_time(
 @settings(max_examples=300, deadline=None)
 @given(policies, inputs, st.integers(0, 40), st.integers(0, 3))
 def test_restored_from_the_topic_anywhere_it_goes_on_with_the_same_bytes(
-    policy: Policy, moves: list[tuple[int, bool, list[str]]], cut: int, back: int
+    policy: Policy, moves: list[tuple[int, str, list[str]]], cut: int, back: int
 ) -> None:
     records = [parse_record(LoggedEvaluation, to_json_bytes(r)) for r in log_of(policy, moves)]
     whole = [to_record(a) for a in play(records)]

@@ -221,6 +221,60 @@ def test_error_freezes_the_state() -> None:
     assert told(step(state, record(3, "ok"))[1]) == [(3, "resolved")]
 
 
+def failing(at: int, failures: int, rules: Policy | None = None) -> LoggedEvaluation:
+    return record(at, None, rules, error="no such column", failures=failures)
+
+
+@pytest.mark.parametrize(
+    ("rules", "before", "status"),
+    [(None, ["page"], "firing"), (FOR, ["page"], "pending"), (KEEP, ["page", "ok"], "recovering"),
+     (PATIENT, ["page", None], "firing")],
+)  # fmt: skip
+def test_alert_whose_rule_fails_three_times_says_so_once_and_keeps_its_state(
+    rules: Policy | None, before: list[str | None], status: str
+) -> None:
+    state = RuleState()
+    for at, what in enumerate(before, start=1):
+        state, _ = step(state, record(at, what, rules))
+    (last,) = state.alerts.values()
+    made: list[Alert] = []
+    for failures in range(1, 6):
+        state, new = step(state, failing(10 + failures, failures, rules))
+        made += new
+    (frozen,) = made
+    assert told(made) == [(13, "error")]
+    assert (str(frozen.status), frozen.reason) == (status, "evaluation_failed")
+    assert frozen.evidence["error"] == "no such column"
+    same = ("episode", "severity", "stale", "no_data", "query", "starts_at", "fired_at", "labels")
+    assert {n: getattr(frozen, n) for n in same} == {n: getattr(last, n) for n in same}
+
+
+def test_alert_that_was_frozen_says_that_its_rule_is_evaluated_again() -> None:
+    state, _ = step(RuleState(), record(1, "page"))
+    state, _ = step(state, failing(2, 3))
+    state, (clear,) = step(state, record(3, "page"))
+    assert (clear.transition, clear.status) == (Transition.ERROR_CLEARED, AlertStatus.FIRING)
+    assert (clear.reason, clear.value) == (None, 0.7)
+    assert "error" not in clear.evidence
+    assert step(state, record(4, "page"))[1] == []
+    state, _ = step(state, failing(5, 3))
+    assert told(step(state, record(6, "ok"))[1]) == [(6, "resolved")], "that says it as well"
+
+
+def test_failing_rule_whose_policy_is_too_large_to_write_freezes_its_alerts_too() -> None:
+    state, (fired,) = step(RuleState(), record(1, "page"))
+    too_large = failing(2, 3).model_copy(update={"policy": None})
+    _, (frozen,) = step(state, too_large)
+    assert frozen.transition is Transition.ERROR
+    assert (frozen.labels, frozen.query) == (fired.labels, fired.query)
+
+
+def test_failing_rule_without_open_alerts_makes_none() -> None:
+    state, _ = step(RuleState(), record(1, "page"))
+    state, _ = step(state, record(2, "ok"))
+    assert step(state, failing(3, 9))[1] == []
+
+
 def test_removed_rule_ends_what_is_open_and_cancels_what_is_pending() -> None:
     state, _ = step(RuleState(), record(1, "page"))
     _, (end,) = step(state, record(1, None, removed="rule_removed", policy=None))

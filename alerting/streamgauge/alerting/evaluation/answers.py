@@ -153,6 +153,7 @@ class Answers:
                 failed(
                     item.rule, item.step_ms, policy=None if large else self.book.policies[name],
                     version=self.book.versions[name], watermark_ms=clock.watermark_ms, error=why,
+                    failures=self.failing[name],
                 )
             )  # fmt: skip
         return out

@@ -45,15 +45,17 @@ def evaluate(
 
 def failed(
     rule: Rule, step_ms: int, *, policy: Policy | None, version: str, watermark_ms: int | None,
-    error: str,
+    error: str, failures: int,
 ) -> LoggedEvaluation:  # fmt: skip
     """The record of a step that could not be judged: it freezes the rule's alerts.
 
+    failures: how many such steps in a row there are with this one.
     policy: None where the policy itself is what does not fit.
     """
     return LoggedEvaluation(
         v=1, rule=rule.name, rule_version=version, step_ms=step_ms, watermark_ms=watermark_ms,
         completeness=None, final=True, series=(), error=error[:MAX_ERROR_CHARS], policy=policy,
+        failures=failures,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from streamgauge.alerting.evaluation.evaluate import MAX_ERROR_CHARS, removed
 from streamgauge.alerting.evaluation.grid import due, floor_step, open_steps
 from streamgauge.alerting.evaluation.last_steps import last_records
 from streamgauge.alerting.evaluation.rule_book import RuleBook
-from streamgauge.alerting.evaluation_log import LoggedEvaluation
+from streamgauge.alerting.evaluation_log import FROZEN_AFTER, LoggedEvaluation
 from streamgauge.alerting.kafka_io import (
     Restart,
     commit,
@@ -54,7 +54,6 @@ SOURCE = Writer.METRICS
 STEPS_A_ROUND = 60
 OPEN_STEPS = 12
 TICKS_BACK = 1500
-FAILS = 3
 POLL_RULES_S = 1.0
 IDENTITY_EVERY_S = 5.0
 _Troubles = dict[tuple[tuple[str, str], ...], float]
@@ -239,14 +238,14 @@ class Evaluator:
         failing: _Troubles = {
             (("failing_rule", name),): float(n)
             for name, n in self.answers.failing.items()
-            if n >= FAILS and name in self.book.rules
+            if n >= FROZEN_AFTER and name in self.book.rules
         }
         errors: dict[tuple[tuple[str, str], ...], str] = {
             (("failing_rule", name),): why for name, why in self.answers.errors.items()
         }
         if self._store_since is not None and now - self._store_since >= self._settings.no_ticks_s:
             whole = (("failing_rule", "(all: the store does not answer)"),)
-            failing[whole], errors[whole] = float(FAILS), self.health.store[:MAX_ERROR_CHARS]
+            failing[whole], errors[whole] = float(FROZEN_AFTER), self.health.store[:MAX_ERROR_CHARS]
         refused: _Troubles = {(): 1.0} if self.book.problem else {}
         errors[()] = self.book.problem[:MAX_ERROR_CHARS]
         said = [

@@ -7,7 +7,10 @@ be restored from the alerts topic at any offset of the log. Durations are event 
     inactive --breach--> pending --held `for`--> firing --ok--> recovering --held--> resolved
                  '-------- for = 0 --------------^  ^-- breach --'
 
-A record that names only some of its series (`dropped_series`) changes nothing for the others.
+A rule that cannot be evaluated freezes its alerts: after FROZEN_AFTER failures in a row each open
+one says so (transition `error`; its status stays), and again when the rule can be evaluated
+(`error_cleared`, if nothing else moves it). A record that names only some of its series
+(`dropped_series`) changes nothing for the others.
 A record that is not final can fire and escalate, nothing else; a series ignores inputs that are not
 after its own last transition, so early records need no undoing when the final ones follow.
 Not here: Kafka (machine_loop.py), what a transition looks like (transition.py).
@@ -18,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from streamgauge.alerting.evaluation_log import LoggedEvaluation, LoggedSeries, Policy
+from streamgauge.alerting.evaluation_log import FROZEN_AFTER, LoggedEvaluation, LoggedSeries, Policy
 from streamgauge.alerting.states.transition import Cause, transition
 from streamgauge.contracts.alerts import (
     Alert,
@@ -82,7 +85,9 @@ def _transitions(
             if open_alert(alert)
         ]
     policy = record.policy
-    if policy is None or record.error is not None:
+    if record.error is not None:
+        return _frozen(state, record, src)
+    if policy is None:
         return []
     made: list[Alert] = []
     present: set[str] = set()
@@ -93,6 +98,8 @@ def _transitions(
         if last is not None and record.step_ms <= to_ms(last.updated_at):
             continue
         found = _series(last, series, policy, record, src)
+        if found is None and record.final:
+            found = _thawed(last, Cause(record, policy, src, series))
         if found is not None:
             made.append(found)
     if record.final:
@@ -103,6 +110,8 @@ def _transitions(
             if record.step_ms <= to_ms(last.updated_at):
                 continue
             found = _missing(last, policy, record, src, periods)
+            if found is None:
+                found = _thawed(last, Cause(record, policy, src, None))
             if found is not None:
                 made.append(found)
     return made
@@ -256,6 +265,38 @@ def _silent(last: Alert, cause: Cause, policy: Policy, level: Severity) -> Alert
     )
 
 
+def _frozen(state: RuleState, record: LoggedEvaluation, src: AlertSource | None) -> list[Alert]:
+    """What open alerts say of a rule that fails again and again. Their status stays."""
+    if (record.failures or 0) < FROZEN_AFTER:
+        return []
+    return [
+        transition(
+            last, Cause(record, record.policy or _bare(last), src, None), last.status,
+            Transition.ERROR, level=last.severity, reason="evaluation_failed",
+            no_data=last.no_data, stale=last.stale,
+        )
+        for _, last in sorted(state.alerts.items())
+        if open_alert(last)
+        and last.transition is not Transition.ERROR
+        and record.step_ms > to_ms(last.updated_at)
+    ]  # fmt: skip
+
+
+def _thawed(last: Alert | None, cause: Cause) -> Alert | None:
+    """An alert that was frozen and stays as it was, now that its rule is evaluated again."""
+    if last is None or last.transition is not Transition.ERROR:
+        return None
+    return transition(
+        last, cause, last.status, Transition.ERROR_CLEARED, level=last.severity,
+        no_data=last.no_data, stale=last.stale,
+    )  # fmt: skip
+
+
+def _bare(last: Alert) -> Policy:
+    """The policy of an alert whose rule is gone, or too large to be written."""
+    return Policy(kind=last.kind, unit=last.unit or "", levels={})
+
+
 def _close(
     last: Alert,
     record: LoggedEvaluation,
@@ -264,8 +305,6 @@ def _close(
     *,
     reason: str,
 ) -> Alert:
-    cause = Cause(
-        record, policy or Policy(kind=last.kind, unit=last.unit or "", levels={}), src, None
-    )
+    cause = Cause(record, policy or _bare(last), src, None)
     what = Transition.CANCELLED if last.status is AlertStatus.PENDING else Transition.RESOLVED
     return transition(last, cause, AlertStatus.RESOLVED, what, level=last.severity, reason=reason)

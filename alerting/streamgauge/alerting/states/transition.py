@@ -85,6 +85,8 @@ def transition(
         evidence["n"] = series.n
         if series.bad is not None:
             evidence["bad"] = series.bad
+    if record.error is not None:
+        evidence["error"] = record.error
     if fires:
         evidence[FIRES] = list(fires)
     start, query = _window(policy, record, series, own)
