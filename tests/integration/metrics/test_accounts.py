@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streamgauge.deploy import topics as topic_admin
 from streamgauge.producers import Client
 from streamgauge.producers._counts import Drop
 from streamgauge.producers.testing import MemorySink
@@ -103,6 +104,28 @@ def test_events_that_were_lost_before_any_other_came_are_missing(
     (row,) = ask(store, "SELECT * FROM v_loss")
     assert (row["stored"], row["accepted"], row["dropped_n"]) == (len(sent) - 50, len(sent), 0)
     assert (row["missing"], row["missing_before"], row["missing_after"]) == (50, 50, 0)
+
+
+def test_unread_events_of_a_deleted_topic_are_missing_in_v_loss_and_no_lost_offset(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(40)], partition=0)
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        until(lambda: stored(store) == 40, "what came before")
+        settings = worker.kafka
+        assert worker.stop() == 0
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(40, 70)], partition=0)
+    admin.delete_topics([topic])[topic].result(30)
+    until(lambda: topic not in admin.list_topics(timeout=5).topics, "deleted")
+    topic_admin.create_topics(settings, partitions=4)
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(70, 80)], partition=0)
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        until(lambda: stored(store) == 50, "what came after")
+        assert worker.stop() == 0
+    assert outcomes(store) == {"stored": 50}
+    (row,) = ask(store, "SELECT stored, missing FROM v_loss")
+    assert row == {"stored": 50, "missing": 30}
 
 
 def test_records_deleted_before_they_were_read_are_counted_as_lost(
