@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from streamgauge.producers._build import REQUEST_TYPE
+from streamgauge.producers._classes import ancestors, held, name_of
 from streamgauge.producers._guard import never_raises
 from streamgauge.producers._shapes import CallUpdate, Status
 from streamgauge.producers._values import plain_str
@@ -25,7 +26,7 @@ _CANCELLED: Final = ("CancelledError", "GeneratorExit", "KeyboardInterrupt", "Sy
 
 def outcome(kind: type[BaseException]) -> Status:
     """Status of a call that ended by an exception of this type, by the names in its ancestry."""
-    names = [base.__name__ for base in kind.__mro__]
+    names = [name_of(base) for base in ancestors(kind)]
     if any(name in _CANCELLED for name in names):
         return "cancelled"
     if any("Timeout" in name for name in names):
@@ -35,14 +36,11 @@ def outcome(kind: type[BaseException]) -> Status:
 
 def error_fields(error: BaseException) -> dict[str, Any]:
     """Status, class name and HTTP status (of openai, anthropic, httpx ...); never message text."""
-    fields: dict[str, Any] = {"status": "error", "error_type": "unknown"}
-    try:
-        fields = {"status": outcome(type(error)), "error_type": type(error).__name__}
-        http_status = getattr(error, "status_code", None)
-        if http_status is None:
-            http_status = getattr(getattr(error, "response", None), "status_code", None)
-    except Exception:  # noqa: BLE001  # a strange exception class; the call is logged all the same
-        http_status = None
+    kind = type(error)
+    fields: dict[str, Any] = {"status": outcome(kind), "error_type": name_of(kind)}
+    http_status = held(error, "status_code")
+    if http_status is None:
+        http_status = held(held(error, "response"), "status_code")
     if type(http_status) is int:
         fields["http_status"] = http_status
     return fields

@@ -27,13 +27,23 @@ from streamgauge.producers._version import SDK
 
 FLUSH_TIMEOUT_S: Final = 5.0
 MAX_TIMEOUT_S: Final = 3_600.0
+HASHED_CHARS: Final = 1_000_000
+"""Of a longer template both ends and the length are hashed: the app's thread waits for the hash."""
 
 
 def _seconds(timeout: object, default: float) -> float:
     """A usable timeout of whatever was given."""
-    if isinstance(timeout, int | float) and type(timeout) in (int, float) and timeout >= 0:
+    if (type(timeout) is int or type(timeout) is float) and timeout >= 0:
         return float(min(timeout, MAX_TIMEOUT_S))  # NaN fails the comparison
     return default
+
+
+def _hash(template: str) -> str:
+    """SHA-256 of a template's UTF-8, its first 128 bits in hex."""
+    if len(template) > HASHED_CHARS:
+        half = HASHED_CHARS // 2
+        template = f"{template[:half]}{len(template)}{template[-half:]}"
+    return hashlib.sha256(template.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class Client:
@@ -103,19 +113,21 @@ class Client:
     ) -> str:
         """Register a version of a prompt template; returns its hash, for `template_hash`.
 
-        The hash (SHA-256, 128 bits in hex) is the version if none is named. Texts the app fills in
-        are no part of a template.
+        The hash (SHA-256, 128 bits in hex; of a template of over a million characters that of its
+        ends and length) is the version if none is named. Texts the app fills in are no part of a
+        template.
         """
         text = plain_str(template)
         if text is None:
             return ""
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        digest = _hash(text)
+        unnamed = version is None or plain_str(version) == ""
         pipe = self.pipe
         if pipe is not None:
             pipe.offer(
                 PROMPT_TYPE,
                 {
-                    "prompt_name": name, "prompt_version": version or digest,
+                    "prompt_name": name, "prompt_version": digest if unnamed else version,
                     "template_hash": digest, "template": text, "labels": labels,
                 },
             )  # fmt: skip
@@ -129,7 +141,11 @@ class Client:
 
     @never_raises(Stats)
     def stats(self) -> Stats:
-        """Counters and gauges; accepted = sent + sum(dropped) + queue_events."""
+        """Counters and gauges; accepted = sent + sum(dropped) + queue_events.
+
+        Nobody waits for a reading, so while threads log and the worker sends it may be off by the
+        few events that are just on their way. After `close` it is exact.
+        """
         pipe = self.pipe
         return pipe.stats() if pipe is not None else Stats()
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from streamgauge.contracts.bounds import MAX_INT64, MIN_INT64
+from streamgauge.producers._classes import is_class, name_of
 
 PRECUT_CHARS: Final = 65_536
 MAX_ITEMS: Final = 64
@@ -38,7 +39,6 @@ class Unfit:
 
 UNFIT: Final = Unfit()
 _PLAIN: Final = frozenset({float, bool, type(None), Unfit})
-_FOREIGN_NUMBERS: Final = {("decimal", "Decimal"), ("fractions", "Fraction")}
 
 
 def plain_str(value: object) -> str | None:
@@ -71,14 +71,14 @@ def _scalar(value: object) -> object:
 
 def _foreign(value: Any, kind: type) -> object:
     """Numbers of well-known libraries and UUIDs; everything else is UNFIT and never touched."""
-    module = type.__getattribute__(kind, "__module__")
-    if module == "numpy":
-        item = value.item() if not getattr(value, "shape", (1,)) else UNFIT
-        return item if type(item) in (int, float, bool, str) else UNFIT
-    if (module, kind.__name__) in _FOREIGN_NUMBERS:
+    if is_class(kind, "decimal", "Decimal") or is_class(kind, "fractions", "Fraction"):
         return float(value)
-    if module == "uuid" and kind.__name__ == "UUID":
+    if is_class(kind, "uuid", "UUID"):
         return str(value)
+    # numpy's own scalars, and its arrays of no dimension
+    if is_class(kind, "numpy", name_of(kind)) and getattr(value, "shape", (1,)) == ():
+        item = value.item()
+        return item if type(item) in (int, float, bool, str) else UNFIT
     return UNFIT
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -228,3 +230,95 @@ def test_exceptions_of_the_app_itself_are_never_swallowed() -> None:
     with pytest.raises(ZeroDivisionError), client.track(model="m"):
         _ = 1 / 0
     client.close()
+
+
+class Sly(type):
+    """A metaclass that ends the process of whoever asks one of its classes for anything."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        raise SystemExit(name)
+
+
+def _end(*args: object, **kwargs: object) -> Any:
+    raise SystemExit("called")
+
+
+TOUCHES = ("__float__", "__int__", "__str__", "__repr__", "__bool__", "__len__", "__getattribute__")
+
+
+def sly(name: str, module: str, *, base: type = object) -> Any:
+    """A class of this name whose objects, too, end the process; pytest must not see it."""
+    space = {**dict.fromkeys(TOUCHES, _end), "item": property(_end), "shape": property(_end),
+             "status_code": property(_end), "response": property(_end),
+             "__module__": module}  # fmt: skip
+    return Sly(name, (base,), space)
+
+
+POSERS = [
+    ("decimal", "Decimal"), ("fractions", "Fraction"), ("uuid", "UUID"), ("numpy", "float32"),
+    ("numpy", "ndarray"), ("app", "Model"),
+]  # fmt: skip
+
+
+def use_everywhere(client: Client, kind: Any) -> None:
+    thing = kind()
+    client.log(model="m", duration_ms=thing, input_text=thing, tags={"a": thing}, tools=[thing])
+    client.log(model=kind, duration_ms=1.0)
+    client.feedback(thing, name=thing, value=thing)
+    client.prompt(thing, "template", version=thing, labels=thing)
+    client.prompt("name", thing)
+    client.flush(thing)
+    with client.track(model=thing) as call:
+        call.set(output_tokens=thing)
+    client.close(thing)
+
+
+@pytest.mark.parametrize(("module", "name"), POSERS)
+def test_class_that_only_says_it_is_a_librarys_is_never_called(module: str, name: str) -> None:
+    client = Client(app="shop", sink=MemorySink())
+    came = ""
+    try:
+        use_everywhere(client, sly(name, module))
+    except SystemExit as e:
+        came = repr(e)
+    client.close()
+    assert came == ""
+    stats = client.stats()
+    assert stats.accepted == stats.sent + sum(stats.dropped.values())
+    assert stats.problems["unfit_field"] > 0
+    assert "internal" not in stats.problems
+
+
+def test_exception_of_the_app_goes_on_though_its_class_and_properties_end_who_asks() -> None:
+    sink = MemorySink()
+    client = Client(app="shop", sink=sink)
+    error = sly("SlyError", "app", base=Exception)()
+    caught: BaseException | None = None
+    try:
+        with client.track(model="m"):
+            raise error
+    except BaseException as e:  # noqa: BLE001  # SystemExit is what must not come
+        caught = e
+    assert caught is error, "the app's own exception"
+    client.close(10)
+    (event,) = [json.loads(v) for _, v in sink.records if b"llm.request" in v]
+    assert (event["status"], event["error_type"]) == ("error", "SlyError")
+    assert "http_status" not in event
+
+
+def test_a_huge_template_costs_the_app_a_fraction_of_its_hash() -> None:
+    client = Client(app="shop", sink=MemorySink(capacity=0))
+    template = "x" * 50_000_000
+
+    def spent(function: Callable[[], object]) -> float:
+        began = time.thread_time()
+        function()
+        return time.thread_time() - began
+
+    whole = min(spent(lambda: hashlib.sha256(template.encode()).hexdigest()) for _ in range(3))
+    ours = min(spent(lambda: client.prompt("p", template)) for _ in range(3))
+    assert ours < whole / 5
+    other = template[:-1] + "y"
+    assert len({client.prompt("p", t) for t in (template, other, template + "x")}) == 3
+    assert client.prompt("p", "short") == hashlib.sha256(b"short").hexdigest()[:32]
+    client.close(0)

@@ -22,6 +22,19 @@ class RateLimitError(Exception):
     status_code = 429
 
 
+class Response:
+    __slots__ = ("status_code",)
+
+    def __init__(self, status_code: int) -> None:
+        self.status_code = status_code
+
+
+class StatusError(Exception):
+    def __init__(self) -> None:
+        super().__init__("secret text")
+        self.response = Response(503)
+
+
 class Awkward(Exception):
     @property
     def status_code(self) -> int:
@@ -51,6 +64,10 @@ def test_a_call_is_measured_and_logged_when_it_ends() -> None:
         (
             RateLimitError(),
             {"status": "error", "error_type": "RateLimitError", "http_status": 429},
+        ),
+        (
+            StatusError(),
+            {"status": "error", "error_type": "StatusError", "http_status": 503},
         ),
         (Awkward(), {"status": "error", "error_type": "Awkward"}),
     ],

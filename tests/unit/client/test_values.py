@@ -6,6 +6,7 @@ import enum
 import sys
 import uuid
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,10 @@ class HostileMap(dict[str, str]):
         (np.float64(1.5), 1.5),
         (np.int64(7), 7),
         (np.bool_(True), True),
+        (np.array(2), 2),
         (np.array([1, 2]), UNFIT),
         (Decimal("2.5"), 2.5),
+        (Fraction(1, 4), 0.25),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (10**30, UNFIT),
         (b"bytes", UNFIT),
