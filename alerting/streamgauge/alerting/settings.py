@@ -17,6 +17,7 @@ from streamgauge.contracts.environment import (
     clock_mode,
     lateness_s,
     number,
+    process_name,
 )
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import KafkaSettings
@@ -72,7 +73,7 @@ class AlertSettings:
             rules_kept=Path(kept) if kept else None,
             clock_mode=clock_mode(env),
             lateness_s=lateness_s(env),
-            instance=env.get("STREAMGAUGE_ALERTS_INSTANCE") or "alerts-1",
+            instance=process_name(env, "STREAMGAUGE_ALERTS_INSTANCE", "alerts-1"),
             stall_s=number(env, "STREAMGAUGE_ALERTS_STALL_S", 120.0, 0, DAY_S, float),
             no_ticks_s=number(env, "STREAMGAUGE_ALERTS_NO_TICKS_S", 60.0, 0, DAY_S, float),
             max_catch_up_s=number(env, "STREAMGAUGE_ALERTS_CATCH_UP_S", 3600.0, 0, MONTH_S, float),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamgauge.contracts.environment import ENV_CLOCK_MODE, ENV_LATENESS
-from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import ENV_BOOTSTRAP, ENV_PREFIX, KafkaSettings
 from streamgauge.deploy.paths import ENV_HOME, home_folder
 from streamgauge.deploy.stack.state import StackState, running_state
@@ -51,7 +50,7 @@ class Context:
 
         reader: with the account that can only read, if the stack has one.
         """
-        from streamgauge.storage.settings import ENV_URL, StoreSettings
+        from streamgauge.storage.settings import ENV_URL, StoreSettings, read_password
 
         if self.env.get(ENV_URL) or self.stack is None:
             return StoreSettings.from_env(self.env)
@@ -60,13 +59,7 @@ class Context:
             user, file = self.stack.reader_user, self.stack.reader_password_file
         password = ""
         if file:
-            try:
-                password = Path(file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise Misconfigured(
-                    f"cannot read the store's password: {error.strerror}: {file}",
-                    hint="run as the user who started the stack",
-                ) from error
+            password = read_password(file, hint="run as the user who started the stack")
         return StoreSettings(self.stack.store_url, user, password, self.stack.database)
 
     def client_env(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ Addresses are elsewhere: kafka.py, and the store's in streamgauge.storage. Impor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
@@ -20,6 +21,8 @@ ClockMode = Literal["live", "replay"]
 """What moves event time: also the broker's clock (live), or events and heartbeats only (replay)."""
 LIVE_LATENESS_S = 5.0
 MAX_LATENESS_S = 86_400.0
+MAX_NAME_CHARS = 100
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 N = TypeVar("N", int, float)
 
@@ -48,6 +51,19 @@ def switch(env: Mapping[str, str], name: str) -> bool:
     if text in ("", "0", "false", "no", "off"):
         return False
     raise Misconfigured(f"{name}={env[name]!r}: expected 1 or 0")
+
+
+def process_name(env: Mapping[str, str], name: str, default: str = "") -> str:
+    """What a process is called in Kafka and in the store; Misconfigured names the variable."""
+    text = env.get(name)
+    if not text:
+        return default
+    if len(text) > MAX_NAME_CHARS or not _NAME.fullmatch(text):
+        raise Misconfigured(
+            f"{name}={text[: 2 * MAX_NAME_CHARS]!r}: expected at most {MAX_NAME_CHARS} letters,"
+            " digits, '.', '_' and '-'"
+        )
+    return text
 
 
 def clock_mode(env: Mapping[str, str]) -> ClockMode:

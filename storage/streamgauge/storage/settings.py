@@ -30,6 +30,17 @@ DEFAULT_DATABASE = "llm"
 _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
+def read_password(path: str | Path, *, hint: str) -> str:
+    """The password in a file; Misconfigured, with this hint, if it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise Misconfigured(
+            f"cannot read the store's password: {why}: {path}", hint=hint
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """Address, account and database of a ClickHouse HTTP interface. `repr` hides the password."""
@@ -75,14 +86,9 @@ class StoreSettings:
         password = env.get(ENV_PASSWORD, "")
         password_file = env.get(ENV_PASSWORD_FILE)
         if not password and password_file:
-            try:
-                password = Path(password_file).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeError) as error:
-                why = getattr(error, "strerror", None) or "it is no text"
-                raise Misconfigured(
-                    f"cannot read the store's password: {why}: {password_file}",
-                    hint=f"set {ENV_PASSWORD_FILE} to a readable file",
-                ) from error
+            password = read_password(
+                password_file, hint=f"set {ENV_PASSWORD_FILE} to a readable file"
+            )
         return cls(
             url.rstrip("/"),
             env.get(ENV_USER) or DEFAULT_USER,

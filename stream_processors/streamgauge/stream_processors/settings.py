@@ -20,7 +20,13 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streamgauge.contracts.environment import clock_mode, lateness_s, number
+from streamgauge.contracts.environment import (
+    MAX_NAME_CHARS,
+    clock_mode,
+    lateness_s,
+    number,
+    process_name,
+)
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.pass_through import require_known
 from streamgauge.storage.settings import StoreSettings
@@ -48,7 +54,7 @@ class WorkerSettings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> WorkerSettings:
         """Read the environment; Misconfigured names the variable that is out of bounds."""
         clock_mode(env)  # the evaluator's, but a stack with a wrong one is wrong everywhere
-        instance = env.get("STREAMGAUGE_INSTANCE") or f"{socket.gethostname()}-{os.getpid()}"
+        host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[: MAX_NAME_CHARS - 20]
         return cls(
             kafka=require_known(KafkaSettings.from_env(env)),
             store=StoreSettings.from_env(env),
@@ -56,8 +62,8 @@ class WorkerSettings:
             flush_s=number(env, "STREAMGAUGE_FLUSH_S", 0.5, 0.05, 10, float),
             flush_events=number(env, "STREAMGAUGE_FLUSH_EVENTS", 16_384, 100, MOST_EVENTS, int),
             session_s=number(env, "STREAMGAUGE_SESSION_S", 10.0, 6, 300, float),
-            static_id=env.get("STREAMGAUGE_STATIC_ID", ""),
-            instance=re.sub(r"[^A-Za-z0-9_.-]", "-", instance)[:100],
+            static_id=process_name(env, "STREAMGAUGE_STATIC_ID"),
+            instance=process_name(env, "STREAMGAUGE_INSTANCE", f"{host}-{os.getpid()}"),
             metrics_port=number(env, "STREAMGAUGE_METRICS_PORT", 0, 0, 65_535, int),
             metrics_host=env.get("STREAMGAUGE_METRICS_HOST") or "127.0.0.1",
         )

@@ -306,6 +306,7 @@ def create_again(settings: KafkaSettings) -> None:
         ({"STREAMGAUGE_TOPIC_PREFIX": "nowhere."}, 2, "topics create"),
         ({"STREAMGAUGE_RULES": "/nonexistent.yml"}, 2, "does not exist"),
         ({"STREAMGAUGE_CLOCK_MODE": "fast"}, 2, "live or replay"),
+        ({"STREAMGAUGE_ALERTS_INSTANCE": "a/b"}, 2, "STREAMGAUGE_ALERTS_INSTANCE='a/b'"),
     ],
 )
 def test_wrong_settings_end_it_with_one_line(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+from streamgauge.contracts.errors import Misconfigured
+from streamgauge.storage.embedded.process import EmbeddedStore
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.sqltext import tokens
 
@@ -69,3 +72,14 @@ def test_more_or_less_than_one_statement_is_refused(store: StoreSettings, text: 
     status, answer, code = post(store, text)
     assert (status, code) == (400, "62"), answer
     assert list(tokens(text))  # our own tokenizer reads it without an error
+
+
+@pytest.mark.parametrize("account", ["password", "reader-password"])
+def test_password_file_that_is_no_text_is_one_clear_line_of_the_start(
+    tmp_path: Path, account: str
+) -> None:
+    (tmp_path / account).write_bytes(b"\xff\xfe\x00")
+    store = EmbeddedStore(tmp_path)
+    with pytest.raises(Misconfigured, match=f"it is no text: {tmp_path / account}") as caught:
+        store.start()
+    assert "remove the file" in str(caught.value)

@@ -16,6 +16,7 @@ import pytest
 from streamgauge.contracts.clock import SystemClock
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
+from streamgauge.deploy.context import Context
 from streamgauge.deploy.paths import write_atomic
 from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack import stack
@@ -376,3 +377,13 @@ def test_only_options_that_the_stack_does_not_run_with_are_named() -> None:
     assert differences(state, config, asked) == ["--kafka-port 9093"]
     asked = {"workers": "--without scores", "kafka_port": "--kafka-port 0"}
     assert differences(state, replace(config, kafka_port=0), asked) == ["--without scores"]
+
+
+def test_password_file_of_a_stack_that_is_no_text_is_misconfigured(tmp_path: Path) -> None:
+    stack = StackState(home=str(tmp_path), store_url="http://127.0.0.1:1")
+    stack.password_file = stack.reader_password_file = sys.executable
+    stack.reader_user = "reader"
+    context = Context({}, tmp_path, stack)
+    for reader in (False, True):
+        with pytest.raises(Misconfigured, match="it is no text"):
+            context.store(reader=reader)

@@ -45,6 +45,8 @@ def test_a_metrics_port_that_is_taken_is_one_clear_line() -> None:
         ("STREAMGAUGE_TEXTS", "maybe", "STREAMGAUGE_TEXTS='maybe'"),
         ("STREAMGAUGE_FLUSH_EVENTS", "\u0663\u0660\u0660", "STREAMGAUGE_FLUSH_EVENTS="),
         ("STREAMGAUGE_STORE_PASSWORD_FILE", sys.executable, "it is no text"),
+        ("STREAMGAUGE_INSTANCE", "i" * 101, "STREAMGAUGE_INSTANCE="),
+        ("STREAMGAUGE_STATIC_ID", "a b/c", "STREAMGAUGE_STATIC_ID='a b/c'"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line_before_anything_is_tried(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ def test_password_comes_from_a_file_and_is_never_shown(tmp_path: Path) -> None:
         (
             {"STREAMGAUGE_STORE_URL": URL, "STREAMGAUGE_STORE_PASSWORD_FILE": "/nowhere/x"},
             "cannot read",
+        ),
+        (
+            {"STREAMGAUGE_STORE_URL": URL, "STREAMGAUGE_STORE_PASSWORD_FILE": sys.executable},
+            "it is no text",
         ),
     ],
 )

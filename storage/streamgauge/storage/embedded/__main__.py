@@ -20,10 +20,11 @@ from typing import IO
 from aiohttp import web
 
 from streamgauge.contracts.errors import Misconfigured, StreamgaugeError
-from streamgauge.storage.embedded.config import MIB, ServerConfig
+from streamgauge.storage.embedded.config import MIB, REMAKE_HINT, ServerConfig
 from streamgauge.storage.embedded.engine import Engine
 from streamgauge.storage.embedded.policy import READER, WRITER, Accounts
 from streamgauge.storage.embedded.server import Server
+from streamgauge.storage.settings import read_password
 
 ENDPOINT = "endpoint.json"
 PASSWORD_FILES = {WRITER: "password", READER: "reader-password"}
@@ -60,7 +61,7 @@ def passwords(data: Path) -> dict[str, str]:
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
                 out.write(secrets.token_urlsafe(24) + "\n")
             part.rename(path)
-        found[account] = path.read_text(encoding="utf-8").strip()
+        found[account] = read_password(path, hint=REMAKE_HINT)
     return found
 
 

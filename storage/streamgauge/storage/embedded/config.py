@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 1 << 20
+REMAKE_HINT = "remove the file: the next start makes a new one"
 OVERLAY = "_files_of_this_machine"
 """The engine's own database that takes any file for a table. engine.py drops it at the start."""
 

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Unreachable
-from streamgauge.storage.settings import DEFAULT_DATABASE, StoreSettings
+from streamgauge.storage.embedded.config import REMAKE_HINT
+from streamgauge.storage.settings import DEFAULT_DATABASE, StoreSettings, read_password
 
 _WRITER = ("streamgauge", "password")
 _READER = ("reader", "reader-password")
@@ -124,7 +125,7 @@ class EmbeddedStore:
         return self._settings(*_READER, database)
 
     def _settings(self, user: str, name: str, database: str) -> StoreSettings:
-        password = (self.data_dir / name).read_text(encoding="utf-8").strip()
+        password = read_password(self.data_dir / name, hint=REMAKE_HINT)
         return StoreSettings(self._url(), user, password, database)
 
     def _url(self) -> str:
