@@ -72,7 +72,7 @@ def _parameter(parameter: click.Parameter, context: click.Context) -> str:
         flag = parameter.is_flag
         name = f"{', '.join(parameter.opts)}{'' if flag else ' ' + _kind(parameter)}"
         meaning = parameter.help or ""
-        if parameter.multiple:
+        if parameter.multiple and "May be repeated" not in meaning:
             meaning = f"{meaning} May be repeated."
     else:
         name, meaning = parameter.human_readable_name, _kind(parameter)
