@@ -7,6 +7,8 @@ topic's bytes, once the trace file and the seed. The commands are those that a p
 from __future__ import annotations
 
 import csv
+import gzip
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,11 @@ from tests.support.shell import Shell
 from tests.support.waiting import until
 
 SEED = 3
+ALIBABA = (
+    Path(__file__).resolve().parents[4]
+    / "shared/data/alibaba_genai_lora_requests_first_half.csv.gz"
+)
+STATUS = {"SUCCEED": "ok", "FAILED": "error", "PENDING": "cancelled"}
 
 TOTALS = """
 SELECT sum(requests) AS n, sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out
@@ -85,3 +92,62 @@ def test_views_equal_an_independent_recomputation(
             assert int(got["n"]) == expected.requests
             assert float(got["duration_p95"]) == pytest.approx(expected.duration_ms_p95, rel=0.01)
             assert float(got["tokens_p95"]) == pytest.approx(expected.output_tokens_p95, rel=0.01)
+
+
+RUN_TIMES = """
+SELECT tenant, model, status, count() AS n, uniqExact(id) AS ids, sum(duration_ms) AS run_ms
+FROM v_requests GROUP BY tenant, model, status
+"""
+
+IN_WINDOWS = """
+SELECT tenant, sum(requests) AS n, sum(errors) AS errors, sum(cancelled) AS cancelled
+FROM {view} GROUP BY tenant
+"""
+
+
+@pytest.mark.kafka
+@pytest.mark.clickhouse
+@pytest.mark.slow
+@pytest.mark.skipif(not ALIBABA.exists(), reason="the Alibaba trace may not be shipped")
+def test_alibaba_unpaced_keeps_counts_run_times_and_status(shell: Shell) -> None:
+    """A recording with run times and status of its own, as fast as it can be sent."""
+    with gzip.open(ALIBABA, "rt", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    n, run_s = Counter[tuple[str, str, str]](), defaultdict[tuple[str, str, str], float](float)
+    for row in rows:
+        model = row["checkpoint_model_version_id"] or "unknown"
+        key = (row["groupId"], model, STATUS[row["predict_status"]])
+        n[key] += 1
+        run_s[key] += float(row["exec_time_seconds"])
+    shell.json("up")
+    report = shell.json("events", "replay", str(ALIBABA), "--speed", "0", "--seed", str(SEED))
+    assert report["requests"] == len(rows)
+
+    def windows(view: str) -> dict[str, tuple[int, int, int]]:
+        return {
+            row["tenant"]: (int(row["n"]), int(row["errors"]), int(row["cancelled"]))
+            for row in ask(shell, IN_WINDOWS.format(view=view))
+        }
+
+    until(lambda: sum(w[0] for w in windows("v_hour").values()) >= len(rows), "all stored")
+    found = {(r["tenant"], r["model"], r["status"]): r for r in ask(shell, RUN_TIMES)}
+    assert {key: (int(r["n"]), int(r["ids"])) for key, r in found.items()} == {
+        key: (count, count) for key, count in n.items()
+    }
+    assert {key: float(r["run_ms"]) for key, r in found.items()} == {
+        key: seconds * 1000 for key, seconds in run_s.items()
+    }
+    by_tenant = {
+        tenant: tuple(
+            sum(count for key, count in n.items() if key[0] == tenant and key[2] in wanted)
+            for wanted in (STATUS.values(), ("error",), ("cancelled",))
+        )
+        for tenant in {key[0] for key in n}
+    }
+    for view in ("v_10s", "v_minute", "v_hour"):
+        own = windows(view)
+        others = own.pop("__other__")  # there are more tenants than windows name
+        assert len(own) == 1_000
+        assert own == {tenant: by_tenant[tenant] for tenant in own}
+        rest = [by_tenant[tenant] for tenant in by_tenant.keys() - own.keys()]
+        assert others == tuple(map(sum, zip(*rest, strict=True)))
