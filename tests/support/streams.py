@@ -50,10 +50,10 @@ bad = st.sampled_from(
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> list[bytes]:
+def streams(draw: st.DrawFn, least: int = 1) -> list[bytes]:
     """Messages of one partition: requests, repeats of earlier ones, and bad ones."""
     values: list[bytes] = []
-    for i in range(draw(st.integers(1, 25))):
+    for i in range(draw(st.integers(least, 25))):
         kind = draw(st.integers(0, 9))
         if kind == 0:
             values.append(draw(bad))
