@@ -30,13 +30,21 @@ def assert_audit_is_clean(store: StoreSettings) -> None:
     assert found.requests > 0
 
 
+def until_whole(store: StoreSettings, n: int, *, seconds: float = 90.0) -> None:
+    """Wait, while workers work, until every table has all of n events; the slow ones take 10 s."""
+    until(lambda: sum(outcomes(store).values()) >= n, f"{n} offsets", seconds=seconds)
+    for table in ("producers", "spend"):
+        counted = f"SELECT sum(n) FROM {table} WHERE kind = 0"
+        until(lambda counted=counted: one(store, counted) >= n, table)  # type: ignore[misc]
+
+
 def assert_exact(store: StoreSettings, n: int) -> None:
-    """Every event once, in every table."""
-    until(lambda: sum(outcomes(store).values()) >= n, "every offset has an outcome")
+    """Every event once, in every table, as `request(0)` to `request(n - 1)` say."""
     assert outcomes(store) == {"stored": n}
     assert stored(store) == n
     assert one(store, "SELECT uniqExact(id) FROM events WHERE kind = 0") == n
     expected = expected_sums([request(i) for i in range(n)])
     for resolution in (10, 60, 3600):
         assert sums(store, resolution) == expected, resolution
+    assert one(store, "SELECT sum(n) FROM spend WHERE kind = 0") == n
     assert_audit_is_clean(store)
