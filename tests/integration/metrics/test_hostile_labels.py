@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from streamgauge.storage.settings import StoreSettings
-from tests.support.audited import assert_audit_is_clean
+from streamgauge.stream_processors.reading.labels import CAP as CAP_BY_DEFAULT
+from tests.support.audited import assert_audit_is_clean, until_whole
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
     MetricsWorker,
@@ -91,4 +92,41 @@ def test_hostile_values_stand_for_themselves_up_to_the_cap_and_no_request_is_los
     for r in ask(store, "SELECT response_models FROM windows WHERE kind = 0 AND resolution = 60"):
         answers.update({name: int(count) for name, count in r["response_models"].items()})
     assert answers == expected
+    assert_audit_is_clean(store)
+
+
+@pytest.mark.full
+def test_5000_apps_with_20_models_each_lose_no_request_and_a_kill_changes_no_admission(
+    kafka: TestKafka, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    create_topics(kafka.bootstrap, topic_prefix, partitions=4)
+    topic = f"{topic_prefix}events.v1"
+    n = 100_000
+    events = [
+        request(i, app=f"app-{i % 5_000}", model=f"model-{i // 5_000}", cost_nano_usd=0)
+        for i in range(n)
+    ]
+    env = {"STREAMGAUGE_STATIC_ID": "one"}
+
+    def apps() -> set[str]:
+        return set(by_label(store, "app", 10))
+
+    produce(kafka.bootstrap, topic, [raw(e) for e in events[: n // 2]])
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env) as worker:
+        until(lambda: stored(store) > n // 4, "a quarter")
+        worker.kill()
+    admitted = apps()
+    assert len(admitted) == CAP_BY_DEFAULT + 1
+    produce(kafka.bootstrap, topic, [raw(e) for e in events[n // 2 :]])
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env) as worker:
+        until_whole(store, n)
+        assert worker.stop() == 0
+    assert apps() == admitted
+    expected = expected_sums(events) | {"cost_nano_usd": 0}
+    for resolution in (10, 60, 3600):
+        assert sums(store, resolution) == expected
+        by_model = by_label(store, "model", resolution)
+        assert by_model == {f"model-{m}": 5_000 for m in range(20)}
+        by_app = by_label(store, "app", resolution)
+        assert by_app == dict.fromkeys(admitted - {OTHER}, 20) | {OTHER: n - 20 * CAP_BY_DEFAULT}
     assert_audit_is_clean(store)

@@ -30,7 +30,7 @@ import pyarrow as pa
 from faust.types import TP, EventT
 
 from streamgauge.contracts.clock import Clock, SystemClock
-from streamgauge.contracts.errors import Misconfigured, Retryable, Unreachable
+from streamgauge.contracts.errors import Misconfigured, Retryable
 from streamgauge.stream_processors import telemetry
 from streamgauge.stream_processors.core import endpoint
 from streamgauge.stream_processors.core.acks import Acks
@@ -44,6 +44,7 @@ from streamgauge.stream_processors.core.flusher import Job, Result
 from streamgauge.stream_processors.core.health import Vitals
 from streamgauge.stream_processors.core.kafka_io import Source
 from streamgauge.stream_processors.core.positions import Positions
+from streamgauge.stream_processors.core.reaching import reach
 from streamgauge.stream_processors.core.runs import chunks_of
 from streamgauge.stream_processors.core.spec import WorkerSpec
 from streamgauge.stream_processors.core.ticker import Ticker
@@ -54,7 +55,6 @@ __all__ = ["ChunkWorker", "WorkerSpec", "run_worker"]
 
 log = logging.getLogger(__name__)
 
-START_S = 30.0
 TICK_S = 1.0
 DRAIN_S, LEAVE_S, CLOSE_S = 1.8, 0.6, 0.2
 """Of an orderly end: to store what is absorbed, to leave the group, to send the last ticks."""
@@ -98,8 +98,8 @@ class ChunkWorker:
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT; 0, or the exception of a bug.
 
-        Raises Misconfigured (no topic) or Unreachable (Kafka or the store away for START_S) at
-        start; later both are waited for.
+        Raises Misconfigured (no topic) or Unreachable (Kafka or the store away) at start
+        (reaching.py); later both are waited for.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,7 +124,8 @@ class ChunkWorker:
             {"writer": self.name, "instance": self.settings.instance},
         )
         telemetry.READY.labels(self.name).set_function(lambda: not self._vitals.unready())
-        await self._reach()
+        if not await reach(self._outside, self._thread, self._vitals, self._stop):
+            return 0
         app = self._app()
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -152,22 +153,6 @@ class ChunkWorker:
         took_s = round(time.monotonic() - stopping, 2)
         log.info("worker_stopped", extra={"writer": self.name, "took_s": took_s})
         return 0
-
-    async def _reach(self) -> None:
-        """Kafka, its topics and the store answer; else Misconfigured or Unreachable."""
-        deadline, said = time.monotonic() + START_S, ""
-        while True:
-            self._vitals.beat()
-            try:
-                await self._thread.run(self._outside.reach)
-                return
-            except Unreachable as e:
-                if time.monotonic() > deadline or self._stop.is_set():
-                    raise
-                if str(e) != said:
-                    said = str(e)
-                    log.warning("waiting", extra={"error": said})
-                await asyncio.sleep(1)
 
     def _app(self) -> faust.App:
         app = build_app(self.name, self.settings)
