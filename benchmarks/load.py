@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from confluent_kafka import Producer
 
@@ -80,12 +80,17 @@ def events(n: int, *, partitions: int, seed: int = 1) -> Iterator[tuple[int, byt
 
 def preload(bootstrap: str, topic: str, n: int, *, partitions: int) -> int:
     """Put n events into the topic; their bytes together."""
+    return send(bootstrap, topic, events(n, partitions=partitions))
+
+
+def send(bootstrap: str, topic: str, values: Iterable[tuple[int, bytes]]) -> int:
+    """Put values, each with its partition, into the topic; their bytes together."""
     producer = Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 20, "compression.type": "zstd",
          "queue.buffering.max.messages": 200_000, "batch.num.messages": 5_000}
     )  # fmt: skip
     size = 0
-    for partition, value in events(n, partitions=partitions):
+    for partition, value in values:
         while True:
             try:
                 producer.produce(topic, value, partition=partition)

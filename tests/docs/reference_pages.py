@@ -99,6 +99,15 @@ def metrics_page() -> str:
     parts = [
         HEAD.format(source="telemetry.py and rules/metrics.py"),
         "# Metrics\n",
+        "## Health of the workers\n",
+        "Beside `/metrics`, each stream worker answers `/healthz` and `/readyz` with 200, or with "
+        '503 and the reasons: `{"status": "failing", "writer": ..., "instance": ..., '
+        '"problems": {what: why}}`.\n',
+        "- `/healthz`: it makes progress: its loop turns, its flush thread is not stuck, what "
+        "waits moves. A supervisor should end and restart a worker that fails it for a minute.\n"
+        "- `/readyz`: it can work: its positions are known, Kafka and the store answer, its last "
+        "attempt to write went through. A worker waits for whatever is away, so do not restart it "
+        "for this. `streamgauge status` asks it.\n",
         "## Prometheus metrics of the workers\n",
         "The metrics, scores and drift workers serve them on `STREAMGAUGE_METRICS_PORT`; "
         "`streamgauge status` shows the addresses. `writer` is `metrics`, `scores` or `drift`; "

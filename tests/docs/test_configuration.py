@@ -46,6 +46,7 @@ READERS: dict[str, tuple[Reader, str]] = {
     "STREAMGAUGE_LATENESS_S": (WorkerSettings.from_env, "lateness_s"),
     "STREAMGAUGE_FLUSH_S": (WorkerSettings.from_env, "flush_s"),
     "STREAMGAUGE_FLUSH_EVENTS": (WorkerSettings.from_env, "flush_events"),
+    "STREAMGAUGE_FLUSH_BYTES": (WorkerSettings.from_env, "flush_bytes"),
     "STREAMGAUGE_SESSION_S": (WorkerSettings.from_env, "session_s"),
     "STREAMGAUGE_METRICS_HOST": (WorkerSettings.from_env, "metrics_host"),
     "STREAMGAUGE_METRICS_PORT": (WorkerSettings.from_env, "metrics_port"),

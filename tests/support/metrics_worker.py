@@ -143,6 +143,8 @@ def expected_sums(events: Sequence[dict[str, Any]]) -> dict[str, int]:
 class MetricsWorker:
     """The worker as a process. Its log is in `log`."""
 
+    module = "streamgauge.stream_processors.metrics.main"
+
     def __init__(
         self, bootstrap: str, prefix: str, store: StoreSettings, folder: Path, **env: str
     ) -> None:
@@ -163,10 +165,25 @@ class MetricsWorker:
         """Start it; does not wait for its first flush."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamgauge.stream_processors.metrics.main"],
+                [sys.executable, "-m", self.module],
                 env=self._env, stdout=out, stderr=out,
             )  # fmt: skip
         return self
+
+    @property
+    def pid(self) -> int:
+        """Process id of a started worker."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def owned(self) -> int:
+        """Source partitions it reads since its last log line about them."""
+        resumed = self.events_logged("resumed")
+        dropped = self.events_logged("buffers_dropped")
+        if not resumed or (dropped and dropped[-1]["epoch"] > resumed[-1]["epoch"]):
+            return 0
+        return len(resumed[-1]["positions"])
 
     @property
     def running(self) -> bool:

@@ -5,10 +5,11 @@ STREAMGAUGE_STORE_URL, _USER, _PASSWORD[_FILE], _DATABASE               storage.
 STREAMGAUGE_LATENESS_S     how late an event may come and still be in time (5; replays 30)
 STREAMGAUGE_FLUSH_S        longest time between flushes (0.5)
 STREAMGAUGE_FLUSH_EVENTS   events after which a flush does not wait for it (16384)
+STREAMGAUGE_FLUSH_BYTES    bytes of messages after which it does not either (24 MiB)
 STREAMGAUGE_SESSION_S      Kafka session time-out (10)
 STREAMGAUGE_STATIC_ID      static group membership under this name (none)
 STREAMGAUGE_INSTANCE       name of this process in ticks and the store (host-pid)
-STREAMGAUGE_METRICS_PORT   Prometheus port (0 = off)
+STREAMGAUGE_METRICS_PORT   port of /metrics, /healthz and /readyz (0 = off)
 STREAMGAUGE_METRICS_HOST   the address it listens on (127.0.0.1)
 """
 
@@ -33,6 +34,7 @@ from streamgauge.storage.settings import StoreSettings
 
 MOST_EVENTS = 50_000
 """Events of one flush at most: their scores, some 20 rows each, still fit into one block."""
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class WorkerSettings:
     lateness_s: float = 5.0
     flush_s: float = 0.5
     flush_events: int = 16_384
+    flush_bytes: int = 24 * MIB
     session_s: float = 10.0
     static_id: str = ""
     instance: str = ""
@@ -61,6 +64,7 @@ class WorkerSettings:
             lateness_s=lateness_s(env),
             flush_s=number(env, "STREAMGAUGE_FLUSH_S", 0.5, 0.05, 10, float),
             flush_events=number(env, "STREAMGAUGE_FLUSH_EVENTS", 16_384, 100, MOST_EVENTS, int),
+            flush_bytes=number(env, "STREAMGAUGE_FLUSH_BYTES", 24 * MIB, MIB, 1024 * MIB, int),
             session_s=number(env, "STREAMGAUGE_SESSION_S", 10.0, 6, 300, float),
             static_id=process_name(env, "STREAMGAUGE_STATIC_ID"),
             instance=process_name(env, "STREAMGAUGE_INSTANCE", f"{host}-{os.getpid()}"),

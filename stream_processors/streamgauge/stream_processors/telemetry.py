@@ -8,10 +8,10 @@ Labels come from closed sets: writer (metrics, scores, drift), table, outcome, r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
-from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.ticks import PartitionProgress
 
 EVENTS = Counter("streamgauge_worker_events_total", "Messages absorbed", ["writer"])
@@ -46,6 +46,11 @@ RESTARTS = Counter(
     ["writer", "cause"],
 )
 LAG_EVENTS = Gauge("streamgauge_worker_lag_events", "Offsets not stored yet", ["writer", "key"])
+LAG_SECONDS = Gauge(
+    "streamgauge_worker_lag_seconds",
+    "Age of the oldest message not stored yet, by its append time, seconds; 0 if there is none",
+    ["writer", "key"],
+)
 WATERMARK_AGE = Gauge(
     "streamgauge_worker_watermark_age_seconds",
     "Wall time minus the lowest watermark, seconds",
@@ -54,15 +59,26 @@ WATERMARK_AGE = Gauge(
 PENDING = Gauge(
     "streamgauge_worker_pending_events", "Messages absorbed and not flushed", ["writer"]
 )
+PENDING_BYTES = Gauge(
+    "streamgauge_worker_pending_bytes",
+    "Bytes of the messages absorbed and not flushed",
+    ["writer"],
+)
+READY = Gauge("streamgauge_worker_ready", "1 if /readyz answers 200, else 0", ["writer"])
 ASSIGNED = Gauge("streamgauge_worker_partitions", "Source partitions owned", ["writer"])
 
 
 def show_progress(
-    writer: str, progress: Mapping[str, PartitionProgress], oldest_ms: int | None, now_ms: int
+    writer: str,
+    progress: Mapping[str, PartitionProgress],
+    ages_s: Mapping[str, float],
+    oldest_ms: int | None,
+    now_ms: int,
 ) -> None:
-    """Lag and age of the watermark, as a tick tells them."""
+    """Lag and age of the watermark, as a tick tells them. ages_s: lag by partition, seconds."""
     for key, p in progress.items():
         LAG_EVENTS.labels(writer, key).set(p.lag)
+        LAG_SECONDS.labels(writer, key).set(ages_s[key])
     if oldest_ms is not None:
         WATERMARK_AGE.labels(writer).set((now_ms - oldest_ms) / 1000)
 
@@ -70,6 +86,15 @@ def show_progress(
 def forget_progress() -> None:
     """Partitions that are no longer ours have no lag; the next tick shows those that are."""
     LAG_EVENTS.clear()
+    LAG_SECONDS.clear()
+
+
+def show_run(writer: str, events: int, pending: int, pending_bytes: int) -> None:
+    """A run of so many messages was absorbed; what waits for the next flush now."""
+    EVENTS.labels(writer).inc(events)
+    RUNS.labels(writer).inc()
+    PENDING.labels(writer).set(pending)
+    PENDING_BYTES.labels(writer).set(pending_bytes)
 
 
 def show_flush(writer: str, result: str, rows: Mapping[str, int], seconds: float) -> None:
@@ -80,14 +105,6 @@ def show_flush(writer: str, result: str, rows: Mapping[str, int], seconds: float
         ROWS.labels(writer, table).inc(n)
 
 
-def serve(host: str, port: int) -> None:
-    """Serve /metrics on this address; port 0 = off. Raises Misconfigured if it cannot be had."""
-    if not port:
-        return
-    try:
-        start_http_server(port, host)
-    except OSError as e:
-        raise Misconfigured(
-            f"no Prometheus metrics on {host}:{port}: {e.strerror or e}",
-            hint="another STREAMGAUGE_METRICS_PORT, or 0",
-        ) from e
+def wsgi_app() -> Any:
+    """A WSGI application that tells them all in Prometheus' format."""
+    return make_wsgi_app()

@@ -25,6 +25,7 @@ from faust.types import TP, ConsumerMessage
 
 from streamgauge.stream_processors.core.chunk_transport import (
     BareRecords,
+    BoundedResult,
     ChunkConsumer,
     ChunkConsumerThread,
 )
@@ -108,3 +109,31 @@ def test_fetched_records_are_unpacked_by_a_class_that_can_be_replaced() -> None:
     )
     for name in ("offset", "value", "timestamp"):
         assert hasattr(DefaultRecord, name)
+
+
+def test_a_drain_of_a_partition_can_stop_early_and_go_on_later() -> None:
+    """BoundedResult stops when the bytes of a drain are spent."""
+    assert parameters(fetcher.FetchResult.getall) == parameters(BoundedResult.getall)
+    theirs = inspect.getsource(fetcher.FetchResult)
+    for name in ("_topic_partition", "_partition_records", "_update_position", "check_assignment"):
+        assert name in theirs, f"aiokafka's FetchResult has no {name} any more"
+    assert "return self._partition_records is not None" in theirs, "has_more means something else"
+    source = inspect.getsource(fetcher.Fetcher)
+    assert "= FetchResult(" in source, "the Fetcher makes its results another way"
+    drain = inspect.getsource(fetcher.Fetcher.fetched_records)
+    assert "type(res_or_error) is FetchResult" in drain, "a subclass would be taken for an error"
+    kept = drain[drain.index("getall(max_records)") :]
+    assert kept.index("has_more()") < kept.index("del self._records[tp]"), "a rest would be lost"
+
+
+def test_a_partition_whose_rest_waits_is_not_fetched_again() -> None:
+    actions = inspect.getsource(fetcher.Fetcher._get_actions_per_node)
+    assert "if tp in self._records:" in actions, "what is fetched and not taken has no bound"
+
+
+def test_the_app_has_what_the_worker_asks_of_it() -> None:
+    for name in ("consumer_generation_id", "crash_reason", "should_stop", "on_partitions_assigned"):
+        assert name in inspect.getsource(faust.App) or hasattr(faust.App, name), name
+    stream = inspect.getsource(faust.streams.Stream)
+    for name in ("enable_acks", "current_event"):
+        assert name in stream, f"a Faust stream has no {name} any more"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import urllib.request
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
-from streamgauge.contracts.records import parse_record
 from streamgauge.contracts.ticks import PartitionProgress, Tick, source_clock_ms
 from streamgauge.deploy.ports import free_ports
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import MetricsProcessor
+from tests.support.endpoint import metric
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
     T0,
@@ -28,6 +26,7 @@ from tests.support.metrics_worker import (
     until,
     worker_that_dies,
 )
+from tests.support.ticks import ticks
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -39,30 +38,6 @@ def topic(kafka: TestKafka, topic_prefix: str) -> str:
     """The events topic under a prefix of this test's own."""
     create_topics(kafka.bootstrap, topic_prefix, partitions=4)
     return f"{topic_prefix}events.v1"
-
-
-def ticks(bootstrap: str, prefix: str) -> list[Tick]:
-    """All of them, in order."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "t", "enable.partition.eof": True}
-    )
-    consumer.assign([TopicPartition(f"{prefix}ticks.v1", 0, 0)])
-    found = []
-    while (message := consumer.poll(10)) is not None and message.error() is None:
-        found.append(parse_record(Tick, message.value() or b""))
-    consumer.close()
-    return found
-
-
-def pending(port: int) -> int:
-    """Messages that the worker has absorbed and not flushed, by its own metrics."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-    except OSError:
-        return 0
-    name = 'streamgauge_worker_pending_events{writer="metrics"} '
-    return sum(int(float(line.removeprefix(name))) for line in lines if line.startswith(name))
 
 
 def assert_tells_only_what_is_stored(store: StoreSettings, tick: Tick) -> None:
@@ -97,7 +72,10 @@ def test_a_kill_between_the_flush_and_its_tick_leaves_no_partition_behind(
     )  # fmt: skip
     with worker_that_dies(dying):
         # The first flush takes all of them, writes every marker, and dies before its tick.
-        until(lambda: pending(port) == 40, "all are absorbed, none is flushed")
+        until(
+            lambda: metric(port, "streamgauge_worker_pending_events") == 40,
+            "all are absorbed, none is flushed",
+        )
     assert outcomes(store) == {"stored": 40}
     before = ticks(kafka.bootstrap, topic_prefix)
     assert all(p.max_ts is None for t in before for p in t.partitions.values())

@@ -56,3 +56,25 @@ def test_unknown_needs_no_admission_and_a_label_may_have_a_cap_of_its_own() -> N
     column, new = caps.apply("error_types", coded("", "a", "b", OTHER), one_tenant(4))
     assert decoded(column) == ["", "a", OTHER, OTHER]
     assert len(new) == 1
+
+
+def test_all_tenants_together_have_a_bound_and_a_restart_decides_alike() -> None:
+    caps = LabelCaps(cap=10, most_bytes=3 * 104)  # three values of one character
+    tenants = coded("t", "u", "v", "w", "t")
+    column, new = caps.apply("model", coded("a", "b", "c", "d", "a"), tenants)
+    assert decoded(column) == ["a", "b", "c", OTHER, "a"]
+    again = LabelCaps(cap=10, most_bytes=3 * 104)
+    for admission in [*new, *new]:  # a value may be stored twice
+        again.know(admission.tenant, admission.label, admission.value)
+    assert again.bytes == caps.bytes
+    assert decoded(again.apply("model", coded("c", "a", "d"), coded("v", "t", "w"))[0]) == (
+        ["c", "a", OTHER]
+    )
+
+
+def test_a_tenant_that_is_refused_everywhere_costs_no_memory() -> None:
+    caps = LabelCaps(cap=10, most_bytes=1)
+    caps.know("t", "model", "a")
+    for i in range(100):
+        caps.apply("model", coded("a"), coded(f"made-up-{i}"))
+    assert list(caps.admitted) == [("t", "model")]

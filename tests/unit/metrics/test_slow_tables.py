@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from streamgauge.stream_processors.core.positions import MARKER_INTERVAL_MS, Move, Positions
-from streamgauge.stream_processors.core.slow_tables import SlowTables
+from streamgauge.stream_processors.core.slow_tables import MOST_BYTES, SlowTables
 
 A = "t@1/0"
 
@@ -57,3 +57,15 @@ def test_a_marker_that_is_due_goes_out_without_rows() -> None:
     slow = SlowTables(frozenset({"spend"}))
     move = Move("spend", {A: 0}, {A: 5}, marker_due=True)
     assert slow.due_now(1, [move], {}) == ([move], {})
+
+
+def test_rows_that_take_too_much_memory_do_not_wait_longer() -> None:
+    slow = SlowTables(frozenset({"spend"}))
+    move = Move("spend", {A: 0}, {A: 5}, marker_due=False)
+    third = pa.table({"user_id": ["u" * (MOST_BYTES // 3)]})
+    for _ in range(2):
+        assert slow.due_now(1, [move], {"spend": third}) == ([], {})
+    now, made = slow.due_now(1, [move], {"spend": pa.concat_tables([third, third])})
+    assert now == [move]
+    assert made["spend"].num_rows == 4
+    assert slow.due_now(1, [move], {"spend": third}) == ([], {})

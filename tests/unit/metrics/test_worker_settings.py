@@ -6,13 +6,15 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.pass_through import require_known
-from streamgauge.stream_processors import telemetry
+from streamgauge.stream_processors.core import endpoint
+from streamgauge.stream_processors.core.health import Vitals
 
 
 @pytest.mark.parametrize("worker", ["metrics", "scores", "drift"])
@@ -32,7 +34,7 @@ def test_a_metrics_port_that_is_taken_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Misconfigured, match=rf"127\.0\.0\.1:{port}.*in use"):
-            telemetry.serve("127.0.0.1", port)
+            endpoint.serve("127.0.0.1", port, Vitals(time.monotonic), {})
 
 
 @pytest.mark.parametrize(

@@ -22,17 +22,20 @@ from streamgauge.contracts.tick_book import TickBook
 from streamgauge.deploy.context import Context
 from streamgauge.deploy.demo.runs import KEEP_RUNS, runs_folder
 from streamgauge.deploy.stack.logs import CAP_BYTES, OLDER, folder_bytes
+from streamgauge.deploy.stack.plan import TICKERS
 from streamgauge.deploy.stack.state import ProcessState, StackState, read_state
 from streamgauge.deploy.status.explain import rules_are_behind
 from streamgauge.deploy.status.model import (
     DEAD,
     NO_ANSWER,
+    NOT_READY,
     OTHER_PID,
     DiskRow,
     ProcessRow,
     Snapshot,
     WriterRow,
 )
+from streamgauge.deploy.status.readiness import unready
 from streamgauge.storage.settings import ENV_URL
 
 if TYPE_CHECKING:
@@ -134,10 +137,11 @@ def _addresses(state: StackState) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def judge(state: ProcessState, *, answers: bool | None) -> tuple[str, str]:
+def judge(state: ProcessState, *, answers: bool | None, lacks: str = "") -> tuple[str, str]:
     """State and note of a process as seen, whatever stack.json says.
 
-    answers: whether its service does; None if it has none to ask.
+    answers: whether its service does; None if it has none to ask. lacks: what a worker says it
+    cannot work without.
     """
     if state.gone and answers:
         return "up", f"{OTHER_PID}: that file is old (is the disk full?)"
@@ -147,7 +151,14 @@ def judge(state: ProcessState, *, answers: bool | None) -> tuple[str, str]:
         return DEAD, f"its process{pid} is gone, stack.json says up (is the disk full?){last}"
     if state.state == "up" and answers is False:
         return NO_ANSWER, f"its process runs and does not answer; its log is {state.log}"
+    if state.state == "up" and lacks:
+        return NOT_READY, lacks
     return state.state, state.note
+
+
+def _lacks(state: ProcessState) -> str:
+    ticks = state.name in TICKERS and state.state == "up" and not state.gone
+    return unready(state.metrics_port) if ticks and state.metrics_port else ""
 
 
 def _processes(
@@ -163,7 +174,7 @@ def _processes(
     rows = []
     for state in states:
         process = live.get(state.name)
-        word, note = judge(state, answers=answers.get(state.name))
+        word, note = judge(state, answers=answers.get(state.name), lacks=_lacks(state))
         rows.append(
             ProcessRow(
                 name=state.name,

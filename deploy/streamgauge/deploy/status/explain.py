@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamgauge.deploy.stack.plan import TICKERS
-from streamgauge.deploy.status.model import DEAD, NO_ANSWER, OTHER_PID, Snapshot
+from streamgauge.deploy.status.model import DEAD, NO_ANSWER, NOT_READY, OTHER_PID, Snapshot
 
 LAG_WORTH_SAYING = 1000
 OLD_TICK_S = 15.0
@@ -26,6 +26,8 @@ def explain(seen: Snapshot) -> list[str]:
             lines.append(f"{process.name} is being restarted: {process.note}")
         elif process.state in (DEAD, NO_ANSWER):
             lines.append(f"{process.name}: {process.note}")
+        elif process.state == NOT_READY:
+            lines.append(f"{process.name} is not ready: {process.note}")
         elif process.note.startswith(OTHER_PID):
             lines.append(f"{process.name} {process.note}")
     lines += [f"{service} does not answer" for service in seen.silent]

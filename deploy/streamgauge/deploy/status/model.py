@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 DEAD = "dead"
 NO_ANSWER = "no answer"
+NOT_READY = "not ready"
 OTHER_PID = "answers, but not as the process in stack.json"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
-    """One process. state: as in stack.json, or what was seen instead: dead, no answer.
+    """One process. state: as in stack.json, or what was seen instead: dead, no answer, not ready.
 
     cpu: cores in use just now; None where it does not run.
     """

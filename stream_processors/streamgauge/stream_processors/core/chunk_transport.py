@@ -11,6 +11,7 @@ What else differs from Faust's own consumer, on purpose:
 - Nothing is fetched from a partition before `open_at` says where from: the store knows that, not
   Kafka's committed offset. Every `open_at` has an epoch; runs of an older one are not delivered.
 - A log that retention has cut is seen (`auto.offset.reset=none`): the run says how many were lost.
+- What is unpacked at once is bounded in bytes (DRAIN_BYTES), however far a fetch was compressed.
 - Commits are first in, first out: only the longest acknowledged prefix of what was delivered.
 - A failed commit is no reason to die: the committed offset is a hint.
 
@@ -45,6 +46,10 @@ from faust.types import TP, ConsumerMessage, Message
 log = logging.getLogger(__name__)
 
 RUN_MESSAGES = 4000
+DRAIN_BYTES = 8 * 1024 * 1024
+"""Unpacked at once, all partitions together; one batch of a producer may go beyond it."""
+RECORD_BYTES = 100
+"""A record without its payload: tombstones, too, take memory."""
 POLL_S = 0.25
 FETCH_WAIT_MS = 500
 
@@ -102,6 +107,33 @@ class BareRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka i
         return record
 
 
+class BoundedResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka is not typed here
+    """aiokafka's drain of a fetched partition; stops when the drain under way has its bytes.
+
+    A fetch of 1 MiB may hold a hundred times as much. The rest waits, packed, for the next drain.
+    """
+
+    left = DRAIN_BYTES
+    """Of the drain under way; the fetch thread of the process's one consumer sets it."""
+
+    def getall(self, max_records: int | None = None) -> list[Any]:
+        """The next records; none once the bytes are spent. `max_records` is never given."""
+        left = BoundedResult.left
+        if left <= 0 or not self.check_assignment(self._topic_partition) or not self.has_more():
+            return []
+        found = []
+        for record in self._partition_records:
+            found.append(record)
+            left -= RECORD_BYTES + len(record.value or b"")
+            if left <= 0:
+                break
+        self._update_position()
+        if left > 0:
+            self._partition_records: Any = None
+        BoundedResult.left = left
+        return found
+
+
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer. `_cursors` is touched in its loop only."""
 
@@ -113,7 +145,8 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
-        fetcher.PartitionRecords = BareRecords  # its Fetcher takes no other way
+        # Its Fetcher takes no other way.
+        fetcher.PartitionRecords, fetcher.FetchResult = BareRecords, BoundedResult
         # RecoveryService asks the app's assignor only when there are tables; we have none.
         self._assignor = RoundRobinPartitionAssignor
         return aiokafka.AIOKafkaConsumer(
@@ -193,10 +226,11 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
             # fetched_records takes an empty set for "all".
             await asyncio.sleep(POLL_S / 10)
             return {}
+        BoundedResult.left = DRAIN_BYTES
         with fetcher._subscriptions.fetch_context():
             try:
                 drained = await fetcher.fetched_records(
-                    wanted, timeout=min(timeout or POLL_S, POLL_S), max_records=max_records
+                    wanted, timeout=min(timeout or POLL_S, POLL_S)
                 )
             except OffsetOutOfRangeError as e:
                 return await self._out_of_range(consumer, e.args[0])

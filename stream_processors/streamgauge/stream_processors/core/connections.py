@@ -9,17 +9,28 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from faust.types import TP
 
+from streamgauge.contracts.errors import Misconfigured, Retryable, StreamgaugeError
 from streamgauge.contracts.ticks import PartitionProgress
+from streamgauge.storage.client import StoreClient, connect
 from streamgauge.storage.writer import SinkWriter
 from streamgauge.stream_processors.core.chunks import source_key
 from streamgauge.stream_processors.core.failpoints import FailPoints
 from streamgauge.stream_processors.core.flusher import Flusher
-from streamgauge.stream_processors.core.kafka_io import Publisher, Source, Sources, last_progress
+from streamgauge.stream_processors.core.health import Vitals
+from streamgauge.stream_processors.core.kafka_io import (
+    ASK_S,
+    Publisher,
+    Source,
+    Sources,
+    last_progress,
+)
 from streamgauge.stream_processors.core.positions import Positions
 from streamgauge.stream_processors.core.resume import latest_below
 from streamgauge.stream_processors.core.watermark import Latest, Watermarks
@@ -52,8 +63,11 @@ class Connections:
         *,
         current_epoch: Callable[[], int],
         halt: threading.Event,
+        vitals: Vitals | None = None,
         slow: frozenset[str] = frozenset(),
     ) -> None:
+        self._vitals = vitals or Vitals(time.monotonic)
+        self._beside: StoreClient | None = None  # the writer's own is the flush thread's
         self._name = name
         self._settings = settings
         self._topics = list(topics)
@@ -73,16 +87,45 @@ class Connections:
             failpoints=FailPoints.from_env(),
             current_epoch=current_epoch,
             halt=halt,
+            vitals=self._vitals,
             slow=slow,
         )
 
     def reach(self) -> None:
         """Kafka, its topics and the store answer; else Misconfigured or Unreachable."""
-        self.sources.describe(self._topics)
-        self._writer.high_water(self._tables[0])
+        with self._missing_if_away("kafka"):
+            self.sources.describe(self._topics)
+        with self._missing_if_away("store"):
+            self._writer.high_water(self._tables[0])
+
+    def look(self) -> dict[str, Source] | None:
+        """Do both answer? What the topics are now, None if that cannot be told.
+
+        May be called beside a flush.
+        """
+        with suppress(Retryable, Misconfigured), self._missing_if_away("store"):
+            if self._beside is None:
+                self._beside = connect(self._settings.store, timeout_s=ASK_S)
+            self._beside.rows("SELECT 1")
+        with suppress(Retryable, Misconfigured), self._missing_if_away("kafka"):
+            return self.sources.describe(self._topics)
+        return None
+
+    @contextmanager
+    def _missing_if_away(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except StreamgaugeError as e:
+            self._vitals.missing(what, str(e))
+            raise
+        self._vitals.found(what)
 
     def recall(self, assigned: frozenset[TP], generation: int, recall: Recall | None) -> Recalled:
         """Read the store's truth about the partitions that are ours now. Raises Retryable."""
+        with self._vitals.stage("recall"):
+            return self._recall(assigned, generation, recall)
+
+    def _recall(self, assigned: frozenset[TP], generation: int, recall: Recall | None) -> Recalled:
         sources = self.sources.describe(self._topics)
         self._writer.set_generation(generation)
         self._writer.end_predecessors()
@@ -103,6 +146,6 @@ class Connections:
         lateness_ms = round(self._settings.lateness_s * 1000)
         return Watermarks(positions.pos, ticked, lateness_ms, below)
 
-    def close(self) -> None:
-        """Send what waits, briefly."""
-        self.publisher.close()
+    def close(self, timeout_s: float) -> None:
+        """Send what waits, at most so long."""
+        self.publisher.close(timeout_s)

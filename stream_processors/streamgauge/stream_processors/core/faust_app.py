@@ -14,6 +14,7 @@ from streamgauge.stream_processors.settings import WorkerSettings
 
 BUFFERED_RUNS = 4
 FETCH_BYTES = 1024 * 1024
+HEARTBEAT_S = 3.0  # so soon a rebalance is noticed, however long the session
 METADATA_MS = 5_000  # so soon a topic made anew, or new partitions, are noticed
 
 
@@ -37,7 +38,7 @@ def build_app(writer: str, s: WorkerSettings) -> WorkerApp:
         broker_credentials=credentials(s.kafka),
         broker_client_id=f"sg-{writer}-{s.instance}",
         broker_session_timeout=s.session_s,
-        broker_heartbeat_interval=s.session_s / 3.5,
+        broker_heartbeat_interval=min(HEARTBEAT_S, s.session_s / 3.5),
         broker_rebalance_timeout=s.session_s,
         broker_request_timeout=max(30.0, s.session_s + 5),
         broker_commit_interval=1.0,

@@ -28,6 +28,7 @@ from streamgauge.storage.writer import Block, InsertOutcome, SinkWriter, build_b
 from streamgauge.stream_processors import telemetry
 from streamgauge.stream_processors.core.chunks import Cut
 from streamgauge.stream_processors.core.failpoints import FailPoints
+from streamgauge.stream_processors.core.health import Vitals
 from streamgauge.stream_processors.core.kafka_io import Publisher, Source, Sources
 from streamgauge.stream_processors.core.positions import Move
 from streamgauge.stream_processors.core.slow_tables import SlowTables
@@ -80,8 +81,10 @@ class Flusher:
         failpoints: FailPoints,
         current_epoch: Callable[[], int],
         halt: threading.Event,
+        vitals: Vitals,
         slow: frozenset[str] = frozenset(),
     ) -> None:
+        self._vitals = vitals
         self._name = writer_name
         self._slow = SlowTables(slow)
         self._writer = writer
@@ -100,11 +103,14 @@ class Flusher:
         return Outcome(result, landed, rows, time.monotonic() - started)
 
     def _write(self, job: Job, landed: list[Move], rows: dict[str, int]) -> Result:
-        moves, tables = self._slow.due_now(job.epoch, job.moves, job.cut.build())
-        if not self._until(job, lambda: self._publisher.dead_letters(job.cut.dead_letters)):
+        with self._vitals.stage("build"):
+            built = job.cut.build()
+        moves, tables = self._slow.due_now(job.epoch, job.moves, built)
+        letters = job.cut.dead_letters
+        if not self._until(job, "dead letters", lambda: self._publisher.dead_letters(letters)):
             return Result.ABANDONED
         current: dict[str, Source] = {}
-        if not self._until(job, lambda: current.update(self._describe(job))):
+        if not self._until(job, "topic id", lambda: current.update(self._describe(job))):
             return Result.ABANDONED
         if current != dict(job.sources):
             return Result.SOURCE_CHANGED
@@ -118,7 +124,7 @@ class Flusher:
             def insert(block: Block = block, answer: list[InsertOutcome] = answer) -> None:
                 answer[:] = [self._writer.insert(block)]
 
-            if not self._until(job, insert):
+            if not self._until(job, f"insert into {move.table}", insert):
                 return Result.ABANDONED
             if answer[0] is InsertOutcome.REFUSED:
                 telemetry.REFUSED.labels(self._name, move.table).inc()
@@ -139,15 +145,19 @@ class Flusher:
     def _given_up(self, job: Job) -> bool:
         return self._halt.is_set() or self._current_epoch() != job.epoch
 
-    def _until(self, job: Job, attempt: Callable[[], None]) -> bool:
+    def _until(self, job: Job, what: str, attempt: Callable[[], None]) -> bool:
         """Repeat the same attempt until it succeeds (True) or the job is given up (False)."""
         for wait_s in _backoff():
             if self._given_up(job):
+                self._vitals.found("flush")
                 return False
             try:
-                attempt()
+                with self._vitals.stage(what):
+                    attempt()
+                self._vitals.found("flush")
                 return True
             except Retryable as e:
+                self._vitals.missing("flush", f"{what}: {e}")
                 telemetry.RETRIES.labels(self._name, type(e).__name__).inc()
                 log.warning("flush_retry", extra={"error": str(e), "wait_s": wait_s})
             self._halt.wait(wait_s)

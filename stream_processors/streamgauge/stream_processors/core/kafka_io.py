@@ -208,7 +208,7 @@ class Publisher:
             raise Unreachable(f"dead letters: Kafka at {self._bootstrap} does not answer")
         return too_large
 
-    def close(self, timeout_s: float = 1.0) -> None:
+    def close(self, timeout_s: float) -> None:
         """Send what waits, at most this long."""
         self._producer.flush(timeout_s)
 

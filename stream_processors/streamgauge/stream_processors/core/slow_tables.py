@@ -1,7 +1,8 @@
 """Tables that are written every 10 s, not with every flush: their rows wait here. Pure.
 
 Their marker stays where the last block was, so reading resumes there and the rows of a process that
-dies are made again; the other tables drop what they have. So waiting costs memory, never a row.
+dies are made again; the other tables drop what they have. So waiting costs memory, never a row; it
+ends early at MOST_BYTES, since a user or a client may be made up anew with each event.
 In: the rows of each flush, and its moves. Out: the rows to write now.
 Not here: when it is time (positions.py: `Move.marker_due`).
 """
@@ -13,6 +14,9 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from streamgauge.stream_processors.core.positions import Move
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Of one table's rows that wait: some 200,000 usual ones."""
 
 
 class SlowTables:
@@ -41,7 +45,7 @@ class SlowTables:
                 waiting = self._waiting.setdefault(move.table, [])
                 if (fresh := rows.pop(move.table, None)) is not None:
                     waiting.append(fresh)
-                if not move.marker_due:
+                if not move.marker_due and sum(t.nbytes for t in waiting) < MOST_BYTES:
                     continue
                 if waiting:
                     rows[move.table] = pa.concat_tables(waiting)

@@ -10,21 +10,18 @@ What keeps it exact:
 - Acknowledgements follow the flush of every table; Kafka's committed offset is only a hint.
 
 In: WorkerSpec (what to do), WorkerSettings (where). Out: exit code; the store, ticks, dead letters.
-Not here: offsets (positions.py), writing (flusher.py), fetching (chunk_transport.py), ticks
-(ticker.py), where event time goes on (resume.py), meaning (metrics/, scores/, drift/).
+Not here: offsets (positions.py), writing (flusher.py), fetching (chunk_transport.py), how much may
+wait (backlog.py), ticks (ticker.py), what /healthz and /readyz say (health.py), where event time
+goes on (resume.py), meaning (metrics/, scores/, drift/).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -33,44 +30,35 @@ import pyarrow as pa
 from faust.types import TP, EventT
 
 from streamgauge.contracts.clock import Clock, SystemClock
-from streamgauge.contracts.errors import Misconfigured, Retryable, Unreachable
-from streamgauge.contracts.topics import TopicSpec
+from streamgauge.contracts.errors import Misconfigured, Retryable
 from streamgauge.stream_processors import telemetry
+from streamgauge.stream_processors.core import endpoint
 from streamgauge.stream_processors.core.acks import Acks
+from streamgauge.stream_processors.core.backlog import Backlog
 from streamgauge.stream_processors.core.chunk_transport import ChunkConsumer, Run
-from streamgauge.stream_processors.core.chunks import Processor, source_key
-from streamgauge.stream_processors.core.connections import Connections, Recall
+from streamgauge.stream_processors.core.chunks import source_key
+from streamgauge.stream_processors.core.connections import Connections
+from streamgauge.stream_processors.core.daemon import DaemonThread
 from streamgauge.stream_processors.core.faust_app import build_app
 from streamgauge.stream_processors.core.flusher import Job, Result
+from streamgauge.stream_processors.core.health import Vitals
 from streamgauge.stream_processors.core.kafka_io import Source
 from streamgauge.stream_processors.core.positions import Positions
+from streamgauge.stream_processors.core.reaching import reach
 from streamgauge.stream_processors.core.runs import chunks_of
+from streamgauge.stream_processors.core.spec import WorkerSpec
 from streamgauge.stream_processors.core.ticker import Ticker
 from streamgauge.stream_processors.core.watermark import Watermarks
 from streamgauge.stream_processors.settings import MOST_EVENTS, WorkerSettings
 
+__all__ = ["ChunkWorker", "WorkerSpec", "run_worker"]
+
 log = logging.getLogger(__name__)
 
-START_S = 30.0
 TICK_S = 1.0
-STOP_S = 2.0
-SOURCES_S = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSpec:
-    """What a worker does.
-
-    recall: reads from the store what the processor must remember of the offsets below the given
-    resume positions (by `src/partition`); runs in the flush thread; its result goes to
-    `Processor.restore`. May raise Retryable.
-    slow: tables that are written every 10 s, not with every flush (slow_tables.py).
-    """
-
-    processor: Processor
-    topics: tuple[TopicSpec, ...]
-    recall: Recall | None = None
-    slow: frozenset[str] = frozenset()
+DRAIN_S, LEAVE_S, CLOSE_S = 1.8, 0.6, 0.2
+"""Of an orderly end: to store what is absorbed, to leave the group, to send the last ticks."""
+LOOK_S = 3.0
 
 
 class ChunkWorker:
@@ -91,26 +79,27 @@ class ChunkWorker:
         self._sources: dict[str, Source] = {}
         self._positions = Positions((), {}, ())
         self._watermarks = Watermarks({}, {}, 0)
-        self._pending = 0
-        # While a flush is under way the next one grows: fewer, larger blocks cost the store less.
-        self._most = min(MOST_EVENTS, 3 * settings.flush_events)
+        self._backlog = Backlog(
+            flush_events=settings.flush_events,
+            flush_bytes=settings.flush_bytes,
+            most_events=MOST_EVENTS,
+        )
+        self._vitals = Vitals(time.monotonic)
         self._acks = Acks()
         self._stop = asyncio.Event()
-        self._room = asyncio.Event()
-        self._due = asyncio.Event()
         self._halt = threading.Event()
         self._failure: BaseException | None = None
         self._restarting: asyncio.Task[None] | None = None
         self._flush_lock = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="flush")
+        self._thread, self._look_thread = DaemonThread("flush"), DaemonThread("look")
 
     # -- life ------------------------------------------------------------------------------------
 
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT; 0, or the exception of a bug.
 
-        Raises Misconfigured (no topic) or Unreachable (Kafka or the store away for START_S) at
-        start; later both are waited for.
+        Raises Misconfigured (no topic) or Unreachable (Kafka or the store away) at start
+        (reaching.py); later both are waited for.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -122,13 +111,21 @@ class ChunkWorker:
             self.processor.tables,
             current_epoch=lambda: self.epoch,
             halt=self._halt,
+            vitals=self._vitals,
             slow=self.spec.slow,
         )
         self._ticker = Ticker(
             self.name, self.settings.instance, self._outside.publisher, self.clock
         )
-        await self._reach()
-        telemetry.serve(self.settings.metrics_host, self.settings.metrics_port)
+        endpoint.serve(
+            self.settings.metrics_host,
+            self.settings.metrics_port,
+            self._vitals,
+            {"writer": self.name, "instance": self.settings.instance},
+        )
+        telemetry.READY.labels(self.name).set_function(lambda: not self._vitals.unready())
+        if not await reach(self._outside, self._thread, self._vitals, self._stop):
+            return 0
         app = self._app()
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -136,10 +133,12 @@ class ChunkWorker:
             await app.start()
             tasks = [
                 asyncio.create_task(self._guard(body()), name=body.__name__)
-                for body in (self._flush_loop, self._tick_loop)
+                for body in (self._flush_loop, self._tick_loop, self._look_loop)
             ]
             log.info("worker_started", extra={"writer": self.name, "topics": self.topics})
             await self._stop.wait()
+            stopping = time.monotonic()
+            self._vitals.missing("worker", "it is stopping")
             if self._failure is None:
                 await self._drain()
         finally:
@@ -147,28 +146,13 @@ class ChunkWorker:
             self.epoch += 1
             for task in [*tasks, *([self._restarting] if self._restarting else [])]:
                 task.cancel()
-            await asyncio.wait([asyncio.create_task(app.stop())], timeout=STOP_S)
-            self._outside.close()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            await asyncio.wait([asyncio.create_task(app.stop())], timeout=LEAVE_S)
+            self._outside.close(CLOSE_S)
         if self._failure is not None:
             raise self._failure
-        log.info("worker_stopped", extra={"writer": self.name})
+        took_s = round(time.monotonic() - stopping, 2)
+        log.info("worker_stopped", extra={"writer": self.name, "took_s": took_s})
         return 0
-
-    async def _reach(self) -> None:
-        """Kafka, its topics and the store answer; else Misconfigured or Unreachable."""
-        deadline, said = time.monotonic() + START_S, ""
-        while True:
-            try:
-                await self._in_thread(self._outside.reach)
-                return
-            except Unreachable as e:
-                if time.monotonic() > deadline or self._stop.is_set():
-                    raise
-                if str(e) != said:
-                    said = str(e)
-                    log.warning("waiting", extra={"error": said})
-                await asyncio.sleep(1)
 
     def _app(self) -> faust.App:
         app = build_app(self.name, self.settings)
@@ -199,10 +183,10 @@ class ChunkWorker:
         """Forget everything that is not in the store."""
         self.epoch += 1
         self.ready = False
+        self._vitals.missing("positions", f"read again after: {cause}")
         self.processor.reset()
-        self._pending = 0
+        self._backlog.clear()
         self._acks.clear()
-        self._room.set()
         telemetry.forget_progress()
         telemetry.RESTARTS.labels(self.name, cause).inc()
         log.info("buffers_dropped", extra={"cause": cause, "epoch": self.epoch})
@@ -220,11 +204,12 @@ class ChunkWorker:
         wait_s = 0.1
         while True:
             try:
-                recalled = await self._in_thread(
+                recalled = await self._thread.run(
                     lambda: self._outside.recall(assigned, generation, self.spec.recall)
                 )
                 break
             except (Retryable, Misconfigured) as e:  # away, or the topic is deleted: wait for it
+                self._vitals.missing("positions", str(e))
                 log.warning("recall_retry", extra={"error": str(e)})
                 await asyncio.sleep(wait_s)
                 wait_s = min(2.0, wait_s * 2)
@@ -236,6 +221,7 @@ class ChunkWorker:
         where = {tp: self._positions.pos[self._key(tp)] for tp in assigned}
         if await self._consumer.open_at(where, epoch) and epoch == self.epoch:
             self.ready = True
+            self._vitals.found("positions")
             telemetry.ASSIGNED.labels(self.name).set(len(assigned))
             log.info("resumed", extra={"epoch": epoch, "positions": dict(self._positions.pos)})
 
@@ -270,33 +256,26 @@ class ChunkWorker:
         self._absorb(run, key)
         self._acks.add(event)
         run.release()
-        if self._pending >= self.settings.flush_events:
-            self._due.set()
-        while self._pending >= self._most and run.epoch == self.epoch:
-            self._room.clear()  # the flush is behind: Faust's buffer fills, the partition pauses
-            await self._room.wait()
+        # When the flush is behind, Faust's buffer fills and the partition pauses.
+        await self._backlog.wait_room(lambda: run.epoch == self.epoch)
 
     def _absorb(self, run: Run, key: str) -> None:
         for chunk in chunks_of(run, self._sources[run.tp.topic].src, self._positions):
             max_ts = self.processor.absorb(chunk)
+            self._backlog.add(chunk)
             self._positions.absorbed(key, chunk.next)
             last_append = max(chunk.append_ms, default=None)
             self._watermarks.absorbed(
                 key, position=chunk.next, max_ts=max_ts, last_append=last_append
             )
-        n = len(run.records)
-        self._pending += max(n, 1)  # control records alone are a step, too: they end the lag
-        telemetry.EVENTS.labels(self.name).inc(n)
-        telemetry.RUNS.labels(self.name).inc()
-        telemetry.PENDING.labels(self.name).set(self._pending)
+        self._vitals.moved()
+        telemetry.show_run(self.name, len(run.records), self._backlog.events, self._backlog.bytes)
 
     # -- rows out ----------------------------------------------------------------------------------
 
     async def _flush_loop(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), self.settings.flush_s)
-            self._due.clear()
+            await self._backlog.wait_due(self.settings.flush_s)
             await self._flush()
 
     async def _flush(self, *, force: bool = False) -> None:
@@ -307,15 +286,14 @@ class ChunkWorker:
     async def _flush_now(self, *, force: bool) -> None:
         now_ms, epoch = self.clock.now_ms(), self.epoch
         moves = self._positions.moves(now_ms=now_ms, force=force)
-        if not self._pending and not any(move.marker_due for move in moves):
+        if not self._backlog.events and not any(move.marker_due for move in moves):
             return
         cut = self.processor.cut(now_ms=now_ms)
-        snapshot, n = self._watermarks.snapshot(), self._pending
+        snapshot, n = self._watermarks.snapshot(), self._backlog.events
         written_on = datetime.fromtimestamp(now_ms / 1000, UTC).date()
         job = Job(epoch, cut, moves, dict(self._sources), written_on)
-        self._pending = 0
-        self._room.set()
-        outcome = await self._in_thread(lambda: self._outside.flusher.write(job))
+        self._backlog.clear()
+        outcome = await self._thread.run(lambda: self._outside.flusher.write(job))
         telemetry.show_flush(self.name, outcome.result.value, outcome.rows, outcome.seconds)
         if epoch != self.epoch:
             return
@@ -325,6 +303,7 @@ class ChunkWorker:
         for move in outcome.landed:
             self._positions.landed(move.table, move.next, now_ms=now_ms)
         self._watermarks.flushed(snapshot)
+        self._vitals.moved()
         self._acks.settle(self._consumer, lambda tp: self._positions.lowest(self._key(tp)))
         await self._tick()
         log.debug("flushed", extra={"events": n, "rows": outcome.rows, "s": outcome.seconds})
@@ -332,48 +311,47 @@ class ChunkWorker:
     # -- ticks -------------------------------------------------------------------------------------
 
     async def _tick_loop(self) -> None:
-        asked = time.monotonic()
         while True:
             started = time.monotonic()
+            self._vitals.beat()
             if self._faust.should_stop:
                 raise self._faust.crash_reason or RuntimeError("the Kafka consumer has stopped")
             if self.ready:
                 await self._tick()
-            if started - asked >= SOURCES_S:
-                asked = started
-                await self._check_sources()
             await asyncio.sleep(max(0.1, TICK_S - (time.monotonic() - started)))
 
-    async def _check_sources(self) -> None:
-        """A topic that was deleted and made anew is another source; nobody tells us."""
-        try:
-            now = await asyncio.to_thread(self._outside.sources.describe, self.topics)
-        except (Retryable, Misconfigured):
-            return  # away or deleted; looked at again in SOURCES_S
-        if self.ready and now != self._sources:
-            self._restart("source_changed")
+    async def _look_loop(self) -> None:
+        """Do Kafka and the store answer? Was a topic made anew? Nobody tells."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = await self._look_thread.run(self._outside.look)
+            if now is not None and self.ready and now != self._sources:
+                self._restart("source_changed")
 
     async def _tick(self) -> None:
         epoch = self.epoch
         by_tp = await self._consumer.ends()
         if epoch != self.epoch or not self.ready:
             return
-        self._ticker.tick(
+        lag = self._ticker.tick(
             self._watermarks,
             {self._key(tp): end for tp, end in by_tp.items() if tp.topic in self._sources},
             generation=self._generation(),
             partitions=sum(source.partitions for source in self._sources.values()),
         )
+        self._vitals.lags(lag)
 
     # -- end ---------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        """Store what is absorbed, with markers everywhere, and commit; at most STOP_S."""
+        """Store what is absorbed, with markers everywhere, and commit; at most DRAIN_S."""
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(STOP_S):
+            async with asyncio.timeout(DRAIN_S):
                 await self._consumer.pause()
                 await self._flush(force=True)
                 await self._consumer.commit()
+            log.info("drained", extra={"s": round(time.monotonic() - started, 2)})
         except TimeoutError:
             log.warning("drain_cut_short")  # the rest is read again after the next start
 
@@ -387,9 +365,6 @@ class ChunkWorker:
         log.error("worker_failed", exc_info=error)
         self._failure = self._failure or error
         self._stop.set()
-
-    async def _in_thread(self, call: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
 
 def run_worker(spec: WorkerSpec, settings: WorkerSettings) -> int:

@@ -27,11 +27,14 @@ from streamgauge.stream_processors.drift.settings import DAY_MS, DriftSettings
 from streamgauge.stream_processors.drift.source_clock import TickClock
 from streamgauge.stream_processors.drift.store import DriftStore
 from streamgauge.stream_processors.logs import set_up_logging
+from streamgauge.stream_processors.process import end_process
 from streamgauge.stream_processors.reading.recall import recall
 from streamgauge.stream_processors.reading.requests import label_cap
 from streamgauge.stream_processors.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
+
+CLOSE_S = 0.3
 
 
 def run() -> None:
@@ -42,7 +45,7 @@ def run() -> None:
     except StreamgaugeError as e:
         sys.stderr.write(f"streamgauge drift: {e}\n")
         code = e.exit_code
-    sys.exit(code)
+    end_process(code)
 
 
 def _run(env: Mapping[str, str]) -> int:
@@ -98,9 +101,12 @@ class _Closing:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop it, wait for its last block, and raise what ended it if that was an error."""
+        """Stop it, wait a little for its last block, and raise what ended it if that was an error.
+
+        A block that is cut off is written again after the next start.
+        """
         self._stop.set()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=CLOSE_S)
         if self._failure is not None:
             raise self._failure
 

@@ -18,6 +18,7 @@ from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, MetricsProcessor
+from streamgauge.stream_processors.process import end_process
 from streamgauge.stream_processors.reading.recall import recall
 from streamgauge.stream_processors.settings import WorkerSettings
 
@@ -40,7 +41,7 @@ def run() -> None:
     except StreamgaugeError as e:
         sys.stderr.write(f"streamgauge metrics: {e}\n")
         code = e.exit_code
-    sys.exit(code)
+    end_process(code)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Label caps: how many values of a label a tenant may have in windows before they share one cell.
 
 A hostile or careless label (a model name per request) must neither blow up memory nor the store,
-and no count may be lost: values beyond the cap become OTHER. Who was admitted is kept in the table
-`label_values`, stored before the windows that use it, so that a restart decides alike.
+and no count may be lost: values beyond the cap become OTHER. Tenants are made up as easily, so all
+values together have a bound, too. Who was admitted is kept in the table `label_values`, stored
+before the windows that use it, so that a restart decides alike.
 In: label columns of a flush as codes. Out: the same with OTHER; newly admitted values.
 Not here: raw events, which keep the true value.
 """
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 OTHER = "__other__"
 CAP = 1_000
 MAP_CAP = 100
+MOST_BYTES = 64 * 1024 * 1024
+"""Of all admitted values together: 370,000 of twenty characters."""
 
 Codes = NDArray[np.int64]
 
@@ -46,11 +49,28 @@ class LabelCaps:
 
     cap: int = CAP
     caps: Mapping[str, int] = field(default_factory=dict)
+    most_bytes: int = MOST_BYTES
     admitted: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    bytes: int = 0
 
     def know(self, tenant: str, label: str, value: str) -> None:
         """A value that the store says was admitted before."""
-        self.admitted.setdefault((tenant, label), set()).add(value)
+        self._add(self.admitted.setdefault((tenant, label), set()), value)
+
+    def admit(self, tenant: str, label: str, value: str) -> bool:
+        """Whether the value may stand for itself from now on; True if it was admitted before."""
+        known = self.admitted.get((tenant, label), set())
+        if value in known:
+            return True
+        if len(known) >= self.caps.get(label, self.cap) or self.bytes >= self.most_bytes:
+            return False
+        self._add(self.admitted.setdefault((tenant, label), set()), value)
+        return True
+
+    def _add(self, known: set[str], value: str) -> None:
+        if value not in known:
+            known.add(value)
+            self.bytes += 100 + 4 * len(value)  # what a string of Python takes at most
 
     def apply(self, label: str, column: Coded, tenant: Coded) -> tuple[Coded, list[Admission]]:
         """The column with values beyond the cap as OTHER, and what was admitted now.
@@ -79,7 +99,6 @@ class LabelCaps:
         of_row: Codes,
     ) -> tuple[NDArray[np.bool_], list[Admission]]:
         refused = np.zeros(len(pairs), dtype=bool)
-        cap = self.caps.get(label, self.cap)
         unknown = []
         width = len(column.values)
         for i, pair in enumerate(pairs.tolist()):
@@ -93,9 +112,7 @@ class LabelCaps:
         np.minimum.at(first_row, of_row, np.arange(len(of_row)))
         new = []
         for i, tenant, value in sorted(unknown, key=lambda u: int(first_row[u[0]])):
-            known = self.admitted.setdefault((tenant, label), set())
-            if len(known) < cap:
-                known.add(value)
+            if self.admit(tenant, label, value):
                 new.append(Admission(tenant, label, value, int(first_row[i])))
             else:
                 refused[i] = True

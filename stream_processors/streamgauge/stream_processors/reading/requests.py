@@ -18,7 +18,7 @@ from streamgauge.contracts.environment import number
 from streamgauge.stream_processors.core.chunks import Chunk
 from streamgauge.stream_processors.reading.decode import REQUEST, Refusal, decode_values
 from streamgauge.stream_processors.reading.dedup import Seen
-from streamgauge.stream_processors.reading.labels import CAP, OTHER
+from streamgauge.stream_processors.reading.labels import CAP, OTHER, LabelCaps
 from streamgauge.stream_processors.reading.memory import Memory
 
 LABELS: Final = ("app", "env", "provider", "model", "prompt_name", "prompt_version")
@@ -49,14 +49,14 @@ class RequestReader:
     def reset(self) -> None:
         """Forget everything; `restore` follows."""
         self._seen: dict[str, Seen] = {}
-        self._admitted: dict[tuple[str, str], set[str]] = {}
+        self._caps = LabelCaps(self._label_cap)
 
     def restore(self, state: object) -> None:
         """Take in the `Memory` of what lies below the resume positions."""
         if isinstance(state, Memory):
             self._seen = state.seen
             for tenant, label, value in state.labels:
-                self._admitted.setdefault((tenant, label), set()).add(value)
+                self._caps.know(tenant, label, value)
 
     def read(self, chunk: Chunk) -> tuple[list[ReadRequest], int | None]:
         """(requests in offset order, latest ts in ms of any valid new event or None)."""
@@ -100,9 +100,6 @@ class RequestReader:
                 setattr(event, label, OTHER)
 
     def _capped(self, tenant: str, label: str, value: str) -> str:
-        known = self._admitted.setdefault((tenant, label), set())
-        if value not in known:
-            if len(known) >= self._label_cap:
-                return OTHER
-            known.add(value)
+        if value == OTHER or not self._caps.admit(tenant, label, value):
+            return OTHER
         return value

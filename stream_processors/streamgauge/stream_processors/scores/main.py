@@ -15,6 +15,7 @@ from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
 from streamgauge.stream_processors.logs import set_up_logging
+from streamgauge.stream_processors.process import end_process
 from streamgauge.stream_processors.reading.recall import recall
 from streamgauge.stream_processors.reading.requests import label_cap
 from streamgauge.stream_processors.scores.cache import OutcomeCache
@@ -62,7 +63,7 @@ def run() -> None:
     except StreamgaugeError as e:
         sys.stderr.write(f"streamgauge scores: {e}\n")
         code = e.exit_code
-    sys.exit(code)
+    end_process(code)
 
 
 if __name__ == "__main__":

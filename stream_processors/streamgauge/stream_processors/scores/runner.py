@@ -67,8 +67,8 @@ class ThreadRunner:
         return self._spread(scorer, scorer.score_requests, requests)
 
     def close(self) -> None:
-        """Wait for running batches and end the threads."""
-        self._pool.shutdown()
+        """Start no further batch; one that runs is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _spread(
         self,
