@@ -143,6 +143,8 @@ def expected_sums(events: Sequence[dict[str, Any]]) -> dict[str, int]:
 class MetricsWorker:
     """The worker as a process. Its log is in `log`."""
 
+    module = "streamgauge.stream_processors.metrics.main"
+
     def __init__(
         self, bootstrap: str, prefix: str, store: StoreSettings, folder: Path, **env: str
     ) -> None:
@@ -163,7 +165,7 @@ class MetricsWorker:
         """Start it; does not wait for its first flush."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamgauge.stream_processors.metrics.main"],
+                [sys.executable, "-m", self.module],
                 env=self._env, stdout=out, stderr=out,
             )  # fmt: skip
         return self
@@ -183,6 +185,23 @@ class MetricsWorker:
         assert self.process is not None
         self.process.kill()
         self.process.wait(30)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still, by SIGSTOP of anybody."""
+        assert self.process is not None
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text("ascii")
+        return stat.rpartition(")")[2].split()[0] == "T"
 
     def stop(self, seconds: float = 30.0) -> int:
         """SIGTERM; its exit status."""
