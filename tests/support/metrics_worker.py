@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from confluent_kafka import Producer
 
 from streamgauge.contracts.kafka import KafkaSettings
@@ -149,7 +150,8 @@ class MetricsWorker:
         self, bootstrap: str, prefix: str, store: StoreSettings, folder: Path, **env: str
     ) -> None:
         self.kafka = KafkaSettings(bootstrap, prefix)
-        self.log = folder / f"worker-{time.monotonic_ns()}.log"
+        self.log = folder / f"worker-{time.time_ns()}.log"
+        self.more = env
         self._env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("STREAMGAUGE_")},
             **store.to_env(),
@@ -174,6 +176,15 @@ class MetricsWorker:
     def running(self) -> bool:
         """Whether it lives."""
         return self.process is not None and self.process.poll() is None
+
+    def rss_mb(self) -> float:
+        """Its resident memory."""
+        assert self.process is not None
+        return psutil.Process(self.process.pid).memory_info().rss / 1e6
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-3000:]
 
     def wait(self, seconds: float = DEADLINE_S) -> int:
         """Its exit status; -9 after a kill -9."""

@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 from streamgauge.storage.handshake import EXPECT_HEADER
 from streamgauge.storage.settings import StoreSettings
 
-LATE_S = 1.5
 _END = b"\r\n\r\n"
 _PIECE = 1 << 16
 
@@ -35,13 +34,17 @@ class Fault(StrEnum):
     CUT_AT_ONCE = "cut_at_once"
     """The connection is cut as soon as the store has the request: it works on it meanwhile."""
     LATE = "late"
-    """The connection is cut first; the store gets the whole request LATE_S later."""
+    """The connection is cut first; the store gets the whole request `late_s` later."""
     HALF = "half"
     """The store gets half of the request, then its connection is cut, too."""
 
 
 class StoreProxy:
-    """One proxy on a port of its own, in a thread of its own. `delay_s`: before every request."""
+    """One proxy on a port of its own, in a thread of its own.
+
+    delay_s: before every request. late_s: how late Fault.LATE delivers. late: requests that were or
+    are so. last_status: of the store's answer to the last spoiled insert.
+    """
 
     def __init__(self, store: StoreSettings) -> None:
         self._store = store
@@ -52,6 +55,9 @@ class StoreProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.delay_s = 0.0
+        self.late_s = 1.5
+        self.late = 0
+        self.last_status = 0
         self.port = 0
 
     @property
@@ -113,6 +119,7 @@ class StoreProxy:
                     await asyncio.sleep(self.delay_s)
                 if self._faults and f"\r\n{EXPECT_HEADER}:".encode() in request:
                     answers.cancel()
+                    await asyncio.gather(answers, return_exceptions=True)
                     await self._spoil(self._faults.popleft(), request, writer, store_in, store_out)
                     return
                 store_out.write(request)
@@ -131,13 +138,15 @@ class StoreProxy:
     ) -> None:
         if fault is Fault.LATE:
             _cut(writer)
-            await asyncio.sleep(LATE_S)
+            self.late += 1
+            await asyncio.sleep(self.late_s)
         store_out.write(request[: len(request) // 2] if fault is Fault.HALF else request)
         await store_out.drain()
         if fault is Fault.CUT_AT_ONCE:
             _cut(writer)
         if fault is not Fault.HALF:
-            await store_in.readuntil(_END)  # the store has answered
+            answer = await store_in.readuntil(_END)
+            self.last_status = int(answer.split()[1])
         self._spoiled[fault] += 1
 
 
