@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 SEED      ?= 1
 INCIDENTS ?= all
 
-.PHONY: help demo up down status test test-full bench-stream lint types lock clean
+.PHONY: help demo up down status test test-full bench-stream soak lint types lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test-full: $(VENV)/.dev lint types ## also what takes longer: 20 demo seeds, lon
 
 bench-stream: $(VENV)/.dev ## the metrics worker against other ways to consume; about five minutes
 	@$(BIN)/python -m benchmarks.stream
+
+soak: $(VENV)/.dev ## 100 kills of worker, store and broker under load: nothing lost or doubled; half an hour
+	@$(BIN)/python -m benchmarks.soak
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
