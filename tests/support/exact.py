@@ -38,7 +38,8 @@ def assert_exact(store: StoreSettings, n: int, *, first_ms: int = T0) -> None:
     begin = datetime.fromtimestamp(first_ms / 1000, UTC).replace(minute=0, second=0, microsecond=0)
     with connect(store) as client:
         found = audit(client, begin, begin + timedelta(hours=2))
-    assert (found.differences, found.unsettled) == ((), ())
+    assert not found.differences, found.differences
+    assert not found.unsettled, found.unsettled
     assert (found.requests, found.offsets) == (n, n)
 
 
