@@ -36,6 +36,7 @@ PARTITIONS = 8
 LARGER_THAN_ANY_DISK_MB = 1_000_000_000
 IN_FLIGHT_S = 3.0
 MOST_WORKERS = 3
+SESSION_S = 6
 
 
 class Site:
@@ -104,7 +105,7 @@ class Site:
             env["STREAMGAUGE_STATIC_ID"] = next(name for name in names if name not in held)
         worker = MetricsWorker(
             self.kafka.bootstrap, PREFIX, self.proxy.settings, self.logs,
-            STREAMGAUGE_FLUSH_EVENTS="2000", **env,
+            STREAMGAUGE_FLUSH_EVENTS="2000", STREAMGAUGE_SESSION_S=str(SESSION_S), **env,
         )  # fmt: skip
         self.workers.append(worker.start())
         return worker
@@ -205,9 +206,9 @@ class Site:
         """Another goes on while it stands; then it wakes, and one of them may leave."""
         if len(self.workers) == 1:
             self.start_worker()
-        other = next(w for w in self.workers if w is not zombie)
-        before = _resumptions(other)
-        until(lambda: _resumptions(other) > before, "another has taken over")
+        others = [w for w in self.workers if w is not zombie]
+        time.sleep(SESSION_S + 1)
+        until(lambda: sum(map(_owned, others)) == PARTITIONS, "others have taken over")
         at = self.position()
         with contextlib.suppress(AssertionError):  # there may be nothing left to do
             until(lambda: self.position() > at, "another goes on", seconds=5)
@@ -246,6 +247,12 @@ class Site:
             for w in self.workers
             for entry in w.events_logged("flush_retry")
         )
+
+
+def _owned(worker: MetricsWorker) -> int:
+    """Partitions from which it has resumed last."""
+    resumed = worker.events_logged("resumed")
+    return len(resumed[-1]["positions"]) if resumed else 0
 
 
 def _resumptions(worker: MetricsWorker) -> int:
