@@ -42,12 +42,13 @@ class Fault(StrEnum):
 class StoreProxy:
     """One proxy on a port of its own, in a thread of its own.
 
-    delay_s: before every request. late_s: how late Fault.LATE delivers. late: requests that were or
-    are so. last_status: of the store's answer to the last spoiled insert.
+    store: where new connections go. delay_s: before every request. late_s: how late Fault.LATE
+    delivers. late: requests that were or are so. last_status: of the store's answer to the last
+    spoiled insert.
     """
 
     def __init__(self, store: StoreSettings) -> None:
-        self._store = store
+        self.store = store
         self._faults: deque[Fault] = deque()
         self._spoiled: Counter[Fault] = Counter()
         self._loop = asyncio.new_event_loop()
@@ -63,7 +64,7 @@ class StoreProxy:
     @property
     def settings(self) -> StoreSettings:
         """The store behind the proxy, through it."""
-        return replace(self._store, url=f"http://127.0.0.1:{self.port}")
+        return replace(self.store, url=f"http://127.0.0.1:{self.port}")
 
     def spoil(self, *faults: Fault) -> None:
         """Spoil the next inserts, in this order."""
@@ -109,7 +110,7 @@ class StoreProxy:
             self._tasks.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        port = urlsplit(self._store.url).port
+        port = urlsplit(self.store.url).port
         store_in, store_out = await asyncio.open_connection("127.0.0.1", port)
         answers = asyncio.create_task(_copy(store_in, writer))
         try:

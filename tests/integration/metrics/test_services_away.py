@@ -24,6 +24,7 @@ from tests.support.metrics_worker import (
     sums,
     until,
 )
+from tests.support.store_proxy import StoreProxy
 from tests.support.workers import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
@@ -136,3 +137,17 @@ def test_a_service_that_is_away_at_the_start_is_told_once_and_again_in_the_last_
     finally:
         for worker in started.values():
             worker.end()
+
+
+def test_a_store_that_hangs_up_at_the_start_is_waited_for(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(100)])
+    with (
+        StoreProxy(replace(store, url="http://127.0.0.1:1")) as proxy,
+        MetricsWorker(kafka.bootstrap, topic_prefix, proxy.settings, tmp_path) as worker,
+    ):
+        until(lambda: not worker.running or bool(worker.events_logged("waiting")), "it waits")
+        proxy.store = store
+        until(lambda: not worker.running or stored(store) == 100, "all events")
+        assert worker.stop() == 0

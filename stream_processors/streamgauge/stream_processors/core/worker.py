@@ -33,7 +33,7 @@ import pyarrow as pa
 from faust.types import TP, EventT
 
 from streamgauge.contracts.clock import Clock, SystemClock
-from streamgauge.contracts.errors import Misconfigured, Retryable, Unreachable
+from streamgauge.contracts.errors import Misconfigured, Retryable
 from streamgauge.contracts.topics import TopicSpec
 from streamgauge.stream_processors import telemetry
 from streamgauge.stream_processors.core.acks import Acks
@@ -109,7 +109,7 @@ class ChunkWorker:
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT; 0, or the exception of a bug.
 
-        Raises Misconfigured (no topic) or Unreachable (Kafka or the store away for START_S) at
+        Raises Misconfigured (no topic) or Retryable (Kafka or the store away for START_S) at
         start; later both are waited for.
         """
         loop = asyncio.get_running_loop()
@@ -156,13 +156,13 @@ class ChunkWorker:
         return 0
 
     async def _reach(self) -> None:
-        """Kafka, its topics and the store answer; else Misconfigured or Unreachable."""
+        """Kafka, its topics and the store answer; else Misconfigured or Retryable."""
         deadline, said = time.monotonic() + START_S, ""
         while True:
             try:
                 await self._in_thread(self._outside.reach)
                 return
-            except Unreachable as e:
+            except Retryable as e:  # a proxy before a store that is away cuts connections
                 if time.monotonic() > deadline or self._stop.is_set():
                     raise
                 if str(e) != said:
