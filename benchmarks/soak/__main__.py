@@ -10,6 +10,7 @@ about 25 minutes. Data and logs are in the folder; the data are removed after a 
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("build/soak"))
     parser.add_argument("--store-away", type=float, default=0.0, metavar="SECONDS")
     given = parser.parse_args()
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # the store is away at times
     kills = 2 if given.store_away else given.kills
     options = Options(given.folder, given.events, kills, given.seed, given.store_away)
     try:

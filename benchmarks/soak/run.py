@@ -201,10 +201,12 @@ class Soak:
                 self._say(f"{blow[0]}, while the store is away")
                 blow = next(blows, ("", 2.0))
             time.sleep(min(10.0, away_s / 10))
+            site.restart_who_gave_up()
             site.check_workers()
             waits = [e for w in site.workers for e in _warnings(w.tail())][-1:]
             self._progress(site, sender, f"the store is away, {passed:.0f} s; {waits}")
         site.store.start()
+        site.restart_who_gave_up()
         self._until_progress(site, sender, 0)
         self._say(f"the store is back after {time.monotonic() - gone:.0f} s")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks.soak.plan import Blow, Step
-from streamgauge.contracts.errors import Retryable
+from streamgauge.contracts.errors import Retryable, Unreachable
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.deploy import topics
@@ -116,6 +116,16 @@ class Site:
             if not worker.running:
                 raise RuntimeError(f"a worker ended by itself: {worker.log}\n{worker.tail()}")
             self.rss_mb = max(self.rss_mb, worker.rss_mb())
+
+    def restart_who_gave_up(self) -> None:
+        """As a supervisor does: who finds no store at its start waits 30 s and ends with 3."""
+        for worker in [w for w in self.workers if not w.running]:
+            if worker.wait() == Unreachable.exit_code and not worker.events_logged(
+                "worker_started"
+            ):
+                self.workers.remove(worker)
+                self.start_worker()
+                self.counts["starts given up without a store"] += 1
 
     def end_worker(self, worker: MetricsWorker, *, kill: bool) -> None:
         """By kill -9, or by SIGTERM: then it must end well."""
