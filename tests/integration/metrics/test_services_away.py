@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +80,28 @@ def test_a_broker_that_is_killed_and_comes_back_costs_no_event(
         produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 2, n)])
         until(lambda: outcomes(store).get("stored") == n, "all events")
         assert worker.stop() == 0
+    assert sums(store) == expected_sums([request(i) for i in range(n)])
+
+
+def test_a_broker_whose_disk_is_full_ends_and_costs_no_event(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    n = 4_000
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 2)])
+        until(lambda: stored(store) == n // 2, "the first half")
+        assert kafka.pid is not None
+        hard = resource.prlimit(kafka.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(kafka.pid, resource.RLIMIT_FSIZE, (4096, hard))  # no file may grow beyond
+        rest = [raw(request(i)) for i in range(n // 2, n)]
+        with ThreadPoolExecutor(1) as pool:
+            sent = pool.submit(produce, kafka.bootstrap, topic, rest)
+            until(lambda: kafka.pid is None, "the broker cannot write and ends")
+            kafka.restart()
+            sent.result(90)
+        until(lambda: outcomes(store).get("stored") == n, "all events")
+        assert worker.stop() == 0
+    assert stored(store) == n
     assert sums(store) == expected_sums([request(i) for i in range(n)])
 
 
