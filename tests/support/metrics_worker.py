@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from confluent_kafka import Producer
 
 from streamgauge.contracts.kafka import KafkaSettings
@@ -149,7 +150,8 @@ class MetricsWorker:
         self, bootstrap: str, prefix: str, store: StoreSettings, folder: Path, **env: str
     ) -> None:
         self.kafka = KafkaSettings(bootstrap, prefix)
-        self.log = folder / f"worker-{time.monotonic_ns()}.log"
+        self.log = folder / f"worker-{time.time_ns()}.log"
+        self.more = env
         self._env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("STREAMGAUGE_")},
             **store.to_env(),
@@ -190,6 +192,15 @@ class MetricsWorker:
         """Whether it lives."""
         return self.process is not None and self.process.poll() is None
 
+    def rss_mb(self) -> float:
+        """Its resident memory."""
+        assert self.process is not None
+        return psutil.Process(self.process.pid).memory_info().rss / 1e6
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-3000:]
+
     def wait(self, seconds: float = DEADLINE_S) -> int:
         """Its exit status; -9 after a kill -9."""
         assert self.process is not None
@@ -200,6 +211,23 @@ class MetricsWorker:
         assert self.process is not None
         self.process.kill()
         self.process.wait(30)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still, by SIGSTOP of anybody."""
+        assert self.process is not None
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text("ascii")
+        return stat.rpartition(")")[2].split()[0] == "T"
 
     def stop(self, seconds: float = 30.0) -> int:
         """SIGTERM; its exit status."""

@@ -9,7 +9,8 @@ Four laws, each a query or two; whatever breaks one is a `Difference`, and none 
    are those of the raw rows.
 4. Clients. The rows that `producers` counts for each client are its raw rows.
 
-2 and 3 look at a period of event time, 1 and 4 at the days that both of their tables keep. While a
+2 and 3 look at a period of event time, 1 and 4 at the days that both of their tables keep, and 4 at
+the clients that came after the first of these days, if retention has cut what was before. While a
 worker writes, its tables are a flush apart (`producers` ten seconds): each law is looked at when
 its tables are at one position before and after the look, else it is said to be unsettled.
 In: a store. Out: differences. Not here: what an app lost before Kafka had it (`v_loss`).
@@ -52,10 +53,17 @@ class Audit:
     unsettled: tuple[Law, ...]
 
 
+# The first day that both tables still have; 1970 if retention has cut neither of them: markers are
+# kept for good, so a table that was cut has markers of days of which it has no rows.
 SINCE = """
+WITH
+    (SELECT min(written_on) FROM events WHERE kind = 0) AS events_rows,
+    (SELECT min(written_on) FROM events WHERE kind = 1) AS events_markers,
+    (SELECT min(written_on) FROM {table} WHERE kind = 0) AS other_rows,
+    (SELECT min(written_on) FROM {table} WHERE kind = 1) AS other_markers
 SELECT greatest(
-    (SELECT min(written_on) FROM events WHERE kind = 0),
-    (SELECT min(written_on) FROM {table} WHERE kind = 0)
+    if(events_markers < events_rows, events_rows, toDate(0)),
+    if(other_markers < other_rows, other_rows, toDate(0))
 ) AS day
 """
 
@@ -116,7 +124,17 @@ FROM windows WHERE kind = 0 AND resolution = {resolution:UInt16} AND revision = 
 GROUP BY hour ORDER BY hour
 """
 
+# `producers` is written every 10 s: of the first day it may have rows of the day before.
 CLIENTS = """
+WITH (
+    SELECT groupUniqArray(producer_id) FROM (
+        SELECT toString(producer_id) AS producer_id FROM producers
+        WHERE kind = 0 AND written_on = {day:Date}
+        UNION ALL
+        SELECT toString(producer_id) AS producer_id FROM events
+        WHERE kind = 0 AND written_on = {day:Date}
+    )
+) AS older
 SELECT concat('producer ', c.producer_id) AS place, r.n AS expected, c.n AS found
 FROM (
     SELECT producer_id, sum(n) AS n
@@ -127,7 +145,8 @@ FULL OUTER JOIN (
     FROM events WHERE kind = 0 AND written_on >= {day:Date} AND producer_id != ''
     GROUP BY producer_id
 ) AS r ON r.producer_id = c.producer_id
-WHERE c.n != r.n ORDER BY place LIMIT 1000
+WHERE c.n != r.n AND NOT has(older, c.producer_id) AND NOT has(older, r.producer_id)
+ORDER BY place LIMIT 1000
 """
 
 POSITION = "SELECT toString(maxMap(next)) AS at FROM {table} WHERE kind = 1"

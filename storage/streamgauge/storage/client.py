@@ -6,7 +6,7 @@ Not here: inserting blocks (writer.py), migrations (migrate.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -134,8 +134,8 @@ class StoreClient:
             raise translate(error, self.settings.url) from error
 
     def insert_stream(
-        self, block_table: str, columns: Sequence[str], body: bytes, *,
-        settings: Mapping[str, Any], headers: Mapping[str, str],
+        self, block_table: str, columns: Sequence[str], body: bytes | Generator[bytes, None, None],
+        *, settings: Mapping[str, Any], headers: Mapping[str, str],
     ) -> None:  # fmt: skip
         """INSERT an Arrow stream as it is; errors as `query`, DatabaseError 395 as it comes."""
         try:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -68,7 +68,8 @@ class SinkWriter:
 
     instance: who writes, letters, digits, - and _; part of query ids `sg/instance/generation/n`.
     session_timeout_s: of the consumer group; an insert is given up before it ends.
-    guard: None finds out what the store is.
+    guard: None finds out what the store is. in_mid_body: for tests of crashes; called when half of
+    the body of an insert into the embedded server has been sent.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class SinkWriter:
         session_timeout_s: float,
         guard: Guard | None = None,
         clock: Clock | None = None,
+        in_mid_body: Callable[[], None] | None = None,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", instance):
             raise ValueError(f"instance {instance!r}: letters, digits, '.', '-' and '_' only")
@@ -87,6 +89,7 @@ class SinkWriter:
         self._clock = clock or SystemClock()
         self._seconds = max(1, int(session_timeout_s * 0.6))
         self._guard = guard
+        self._in_mid_body = in_mid_body
         self._generation = 0
         self._number = 0
         self._client: StoreClient | None = None
@@ -124,7 +127,7 @@ class SinkWriter:
                 client.insert_stream(
                     block.table,
                     block.columns,
-                    block.body,
+                    self._body(block),
                     settings=settings,
                     headers={EXPECT_HEADER: json.dumps(dict(block.expected))},
                 )
@@ -133,6 +136,11 @@ class SinkWriter:
         except Refused:
             return self._landed(block)
         return InsertOutcome.STORED
+
+    def _body(self, block: Block) -> bytes | Generator[bytes, None, None]:
+        if self._in_mid_body is None:
+            return block.body
+        return _in_halves(block.body, self._in_mid_body)
 
     def _landed(self, block: Block) -> InsertOutcome:
         """A refused block whose positions are stored had landed, and its answer was lost."""
@@ -197,6 +205,14 @@ class SinkWriter:
             )
             self._types[table] = {r["name"]: _SIMPLE.sub(r"\1", r["type"]) for r in rows}
         return self._types[table]
+
+
+def _in_halves(body: bytes, between: Callable[[], None]) -> Generator[bytes, None, None]:
+    """The body in two pieces: a generator is sent piece by piece, and never a second time."""
+    half = len(body) // 2
+    yield body[:half]
+    between()
+    yield body[half:]
 
 
 def guard_condition(table: str, expected: Mapping[str, int]) -> str:

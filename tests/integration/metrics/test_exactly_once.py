@@ -8,18 +8,16 @@ from pathlib import Path
 import pytest
 
 from streamgauge.storage.settings import StoreSettings
+from tests.support.exact import assert_exact
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
     MetricsWorker,
-    ask,
-    expected_sums,
     one,
     outcomes,
     produce,
     raw,
     request,
     stored,
-    sums,
     until,
     worker_that_dies,
 )
@@ -34,22 +32,6 @@ def topic(kafka: TestKafka, topic_prefix: str) -> str:
     """The events topic under a prefix of this test's own."""
     create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
     return f"{topic_prefix}events.v1"
-
-
-def assert_exact(store: StoreSettings, n: int) -> None:
-    events = [request(i) for i in range(n)]
-    assert stored(store) == n
-    assert one(store, "SELECT uniqExact(id) FROM events WHERE kind = 0") == n
-    for resolution in (10, 60, 3600):
-        assert sums(store, resolution) == expected_sums(events), resolution
-    assert outcomes(store) == {"stored": n}
-    (producer,) = ask(
-        store,
-        "SELECT sum(n) AS n, min(min_seq) AS low, max(max_seq) AS high FROM producers"
-        " WHERE kind = 0",
-    )
-    assert producer == {"n": n, "low": 1, "high": n}
-    assert one(store, "SELECT sum(n) FROM spend WHERE kind = 0") == n
 
 
 def test_every_event_is_counted_once_in_every_table_and_a_restart_begins_at_the_end(

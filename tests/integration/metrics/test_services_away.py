@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from tests.support.metrics_worker import (
     sums,
     until,
 )
+from tests.support.store_proxy import StoreProxy
 from tests.support.workers import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
@@ -77,6 +80,28 @@ def test_a_broker_that_is_killed_and_comes_back_costs_no_event(
         produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 2, n)])
         until(lambda: outcomes(store).get("stored") == n, "all events")
         assert worker.stop() == 0
+    assert sums(store) == expected_sums([request(i) for i in range(n)])
+
+
+def test_a_broker_whose_disk_is_full_ends_and_costs_no_event(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    n = 4_000
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n // 2)])
+        until(lambda: stored(store) == n // 2, "the first half")
+        assert kafka.pid is not None
+        hard = resource.prlimit(kafka.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(kafka.pid, resource.RLIMIT_FSIZE, (4096, hard))  # no file may grow beyond
+        rest = [raw(request(i)) for i in range(n // 2, n)]
+        with ThreadPoolExecutor(1) as pool:
+            sent = pool.submit(produce, kafka.bootstrap, topic, rest)
+            until(lambda: kafka.pid is None, "the broker cannot write and ends")
+            kafka.restart()
+            sent.result(90)
+        until(lambda: outcomes(store).get("stored") == n, "all events")
+        assert worker.stop() == 0
+    assert stored(store) == n
     assert sums(store) == expected_sums([request(i) for i in range(n)])
 
 
@@ -136,3 +161,17 @@ def test_a_service_that_is_away_at_the_start_is_told_once_and_again_in_the_last_
     finally:
         for worker in started.values():
             worker.end()
+
+
+def test_a_store_that_hangs_up_at_the_start_is_waited_for(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(100)])
+    with (
+        StoreProxy(replace(store, url="http://127.0.0.1:1")) as proxy,
+        MetricsWorker(kafka.bootstrap, topic_prefix, proxy.settings, tmp_path) as worker,
+    ):
+        until(lambda: not worker.running or bool(worker.events_logged("waiting")), "it waits")
+        proxy.store = store
+        until(lambda: not worker.running or stored(store) == 100, "all events")
+        assert worker.stop() == 0

@@ -128,6 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="data folder; made if absent")
     parser.add_argument("--port", type=int, default=0, help="0: a free one (default)")
     parser.add_argument("--memory-mb", type=int, default=2048, help="limit of the engine")
+    parser.add_argument("--reserve-mb", type=int, default=512, help="of the disk that stay free")
     parser.add_argument("--no-fsync", action="store_true", help="faster; loses on power failure")
     parser.add_argument("--body-limit-mb", type=int, default=256)
     parser.add_argument("--threads", type=int, default=8)
@@ -138,6 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         port=args.port,
         server_memory=args.memory_mb * MIB,
         query_memory=args.memory_mb * MIB // 2,
+        reserve=args.reserve_mb * MIB,
         fsync=not args.no_fsync,
         body_limit=args.body_limit_mb * MIB,
         threads=args.threads,

@@ -23,6 +23,9 @@ _XML = """<clickhouse>
     <uncompressed_cache_size>0</uncompressed_cache_size>
     <background_pool_size>2</background_pool_size>
     <background_schedule_pool_size>4</background_schedule_pool_size>
+    <storage_configuration><disks><default>
+        <keep_free_space_bytes>{reserve}</keep_free_space_bytes>
+    </default></disks></storage_configuration>
     <macros><shard>1</shard><replica>1</replica></macros>
     <merge_tree>
         <fsync_after_insert>{fsync}</fsync_after_insert>
@@ -53,6 +56,7 @@ class ServerConfig:
     port: int = 0
     server_memory: int = 2048 * MIB
     query_memory: int = 1024 * MIB
+    reserve: int = 512 * MIB  # of the disk: with less free space nothing is inserted or merged
     mark_cache: int = 64 * MIB
     fsync: bool = True
     threads: int = 8  # statements of the writer at once
@@ -90,6 +94,7 @@ class ServerConfig:
                 query_memory=self.query_memory,
                 mark_cache=self.mark_cache,
                 fsync=int(self.fsync),
+                reserve=self.reserve,
             ),
             encoding="utf-8",
         )

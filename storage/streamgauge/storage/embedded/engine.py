@@ -17,6 +17,7 @@ from typing import Any
 
 from streamgauge.storage.embedded.config import OVERLAY, ServerConfig
 from streamgauge.storage.embedded.errors import INTERNAL, EngineError
+from streamgauge.storage.embedded.parts import NewParts
 from streamgauge.storage.sqltext import Insert, quote_name, quote_string
 
 _STAGE = "_streamgauge_stage"
@@ -118,7 +119,8 @@ class Handle:
 
         The data are parsed into a temporary table and moved by INSERT .. SELECT, because the
         engine's streaming insert (chDB 4.4) swallows errors of its commit: out of memory there, it
-        says "done" and has stored nothing.
+        says "done" and has stored nothing. What came out of the move is checked (parts.py). The
+        caller holds the table's lock.
         """
         table = quote_name(insert.table)
         if insert.database is not None:
@@ -145,7 +147,9 @@ class Handle:
                 raise EngineError.of(
                     INTERNAL, f"{parsed.written_rows} rows were parsed and {staged} kept"
                 )
+            made = NewParts(self, insert.database, insert.table)
             moved = self.run(move)
+            made.check(table)
         finally:
             self._drop_stage()
         return Answer(b"", 0, staged, parsed.elapsed_s + moved.elapsed_s)

@@ -31,8 +31,10 @@ class EmbeddedStore:
     """One embedded store. Not thread-safe.
 
     data_dir: made if absent; one process may own it. port: 0 takes a free one, and keeps it over
-    restarts of this object. memory_mb: limit of the engine. die_with_parent: the store ends when
-    the process that called `start` does. log: file for its output; default <data_dir>/store.log.
+    restarts of this object. memory_mb: limit of the engine. reserve_mb: of the disk that stay
+    free, with less nothing is stored; may be changed for the next start. die_with_parent: the store
+    ends when the process that called `start` does. log: file for its output; default
+    <data_dir>/store.log.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class EmbeddedStore:
         port: int = 0,
         *,
         memory_mb: int = 2048,
+        reserve_mb: int = 512,
         fsync: bool = True,
         body_limit_mb: int = 256,
         die_with_parent: bool = False,
@@ -50,6 +53,7 @@ class EmbeddedStore:
         self.data_dir = Path(data_dir).resolve()
         self._port = port
         self._memory_mb = memory_mb
+        self.reserve_mb = reserve_mb
         self._fsync = fsync
         self._body_limit_mb = body_limit_mb
         self._die_with_parent = die_with_parent
@@ -83,7 +87,8 @@ class EmbeddedStore:
         command = [
             sys.executable, "-m", "streamgauge.storage.embedded",
             "--data", str(self.data_dir), "--port", str(self._port),
-            "--memory-mb", str(self._memory_mb), "--body-limit-mb", str(self._body_limit_mb),
+            "--memory-mb", str(self._memory_mb), "--reserve-mb", str(self.reserve_mb),
+            "--body-limit-mb", str(self._body_limit_mb),
         ]  # fmt: skip
         if not self._fsync:
             command.append("--no-fsync")

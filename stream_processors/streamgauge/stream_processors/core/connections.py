@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from faust.types import TP
 
@@ -74,17 +75,22 @@ class Connections:
         self._tables = tuple(tables)
         self.sources = Sources(settings.kafka)
         self.publisher = Publisher(settings.kafka)
+        self._failpoints = FailPoints.from_env()
+        in_mid_body = None
+        if self._failpoints.place == "mid_insert":
+            in_mid_body = partial(self._failpoints.reached, "mid_insert")
         self._writer = SinkWriter(
             settings.store,
             instance=f"{name}-{settings.instance}",
             session_timeout_s=settings.session_s,
+            in_mid_body=in_mid_body,
         )
         self.flusher = Flusher(
             writer_name=name,
             writer=self._writer,
             publisher=self.publisher,
             sources=self.sources,
-            failpoints=FailPoints.from_env(),
+            failpoints=self._failpoints,
             current_epoch=current_epoch,
             halt=halt,
             vitals=self._vitals,
@@ -130,6 +136,8 @@ class Connections:
         self._writer.set_generation(generation)
         self._writer.end_predecessors()
         markers = {table: self._writer.high_water(table) for table in self._tables}
+        if assigned:
+            self._failpoints.reached("on_recall")
         keys = {source_key(sources[tp.topic].src, tp.partition) for tp in assigned}
         positions = Positions(self._tables, markers, keys)
         marks = self._watermarks(positions)

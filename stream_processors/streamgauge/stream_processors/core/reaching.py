@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 
-from streamgauge.contracts.errors import Unreachable
+from streamgauge.contracts.errors import Retryable
 from streamgauge.stream_processors.core.connections import Connections
 from streamgauge.stream_processors.core.daemon import DaemonThread
 from streamgauge.stream_processors.core.health import Vitals
@@ -26,7 +26,7 @@ async def reach(
 ) -> bool:
     """True once Kafka, its topics and the store answer; False if told to stop before they did.
 
-    Raises Misconfigured (no such topic), or Unreachable after START_S.
+    Raises Misconfigured (no such topic), or Retryable after START_S.
     """
     deadline, said = time.monotonic() + START_S, ""
     while True:
@@ -39,7 +39,7 @@ async def reach(
         try:
             attempt.result()
             return True
-        except Unreachable as e:
+        except Retryable as e:  # a proxy before a store that is away cuts connections
             if time.monotonic() > deadline:
                 raise
             if str(e) != said:

@@ -98,7 +98,7 @@ class ChunkWorker:
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT; 0, or the exception of a bug.
 
-        Raises Misconfigured (no topic) or Unreachable (Kafka or the store away) at start
+        Raises Misconfigured (no topic) or Retryable (Kafka or the store away) at start
         (reaching.py); later both are waited for.
         """
         loop = asyncio.get_running_loop()
