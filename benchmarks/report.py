@@ -47,8 +47,11 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}"
 
 
-def close(benchmark: str, figures: Mapping[str, Figure]) -> int:
-    """Print the table and the line, keep the line, and say the exit status."""
+def close(benchmark: str, figures: Mapping[str, Figure], *, keep: bool = True) -> int:
+    """Print the table and the line, keep the line, and say the exit status.
+
+    keep: whether the line goes to results/; not that of a short try.
+    """
     for name, f in figures.items():
         marks = [f"{word} {m:g}" for word, m in (("bar", f.bar), ("aim", f.aim)) if m is not None]
         verdict = "" if f.bar is None else "ok" if f.reaches(f.bar) else "MISSED"
@@ -64,8 +67,9 @@ def close(benchmark: str, figures: Mapping[str, Figure]) -> int:
             "figures": {name: asdict(f) for name, f in figures.items()},
         }
     )
-    RESULTS.mkdir(exist_ok=True)
-    today = datetime.now(UTC).date()
-    (RESULTS / f"{today}-{benchmark}.json").write_text(line + "\n")
+    if keep:
+        RESULTS.mkdir(exist_ok=True)
+        today = datetime.now(UTC).date()
+        (RESULTS / f"{today}-{benchmark}.json").write_text(line + "\n")
     print(line, flush=True)
     return 0 if all(f.reaches(f.bar) for f in figures.values()) else 1
