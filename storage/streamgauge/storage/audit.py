@@ -6,7 +6,8 @@ Four laws, each a query or two; whatever breaks one is a `Difference`, and none 
    the markers of `ingest_log` state, and raw rows are those with outcome stored or unknown_type.
 2. Raw rows. No offset and no (producer, seq) is stored twice.
 3. Windows. Per hour, requests, errors, tokens, cost and duration in the windows of each resolution
-   are those of the raw rows.
+   are those of the raw rows: as the stream counted them (revision 0), and, but for the cost, which
+   may be of other prices, as views show them.
 4. Clients. The rows that `producers` counts for each client are its raw rows.
 
 2 and 3 look at a period of event time, 1 and 4 at the days that both of their tables keep. While a
@@ -111,9 +112,16 @@ WINDOW_HOURS = """
 SELECT toStartOfHour(t) AS hour, sum(n) AS n, sum(errors) AS errors,
     sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
     sum(cost_nano_usd) AS cost_nano_usd, sum(duration_us_sum) AS duration_us_sum
-FROM windows WHERE kind = 0 AND resolution = {resolution:UInt16} AND revision = 0
+FROM windows AS s WHERE kind = 0 AND resolution = {resolution:UInt16} AND REVISION
     AND t >= fromUnixTimestamp64Milli({start:Int64}) AND t < fromUnixTimestamp64Milli({end:Int64})
 GROUP BY hour ORDER BY hour
+"""
+
+COUNTED = "revision = 0"
+SHOWN = """
+(revision = 0
+    AND (tenant, toStartOfHour(s.t)) NOT IN (SELECT tenant, t FROM revisions FINAL)
+    OR (tenant, toStartOfHour(s.t), revision) IN (SELECT tenant, t, revision FROM revisions FINAL))
 """
 
 CLIENTS = """
@@ -130,7 +138,11 @@ FULL OUTER JOIN (
 WHERE c.n != r.n ORDER BY place LIMIT 1000
 """
 
-POSITION = "SELECT toString(maxMap(next)) AS at FROM {table} WHERE kind = 1"
+# Only of source partitions: `windows` has positions that others lack (block.REVISION).
+POSITION = """
+SELECT toString(mapFilter((k, v) -> position(k, '/') > 0, maxMap(next))) AS at
+FROM {table} WHERE kind = 1
+"""
 HOUR_MS = 3_600_000
 
 
@@ -206,15 +218,22 @@ class _Look:
         self._hours = sorted(raw)
         self.requests = sum(int(row["n"]) for row in raw.values())
         for resolution_s in RESOLUTIONS_S:
-            asked = {**self._period, "resolution": resolution_s}
-            cells = {row["hour"]: row for row in self._client.query(WINDOW_HOURS, asked)}
-            for hour in sorted(raw.keys() | cells.keys()):
-                expected, found = raw.get(hour, {}), cells.get(hour, {})
-                for what in sorted((expected or found).keys() - {"hour"}):
-                    a, b = int(expected.get(what, 0)), int(found.get(what, 0))
-                    if a != b:
-                        where = f"{hour:%Y-%m-%d %H:00} at {resolution_s} s"
-                        yield Difference("windows", where, what, a, b)
+            yield from self._cells(raw, resolution_s, COUNTED, "", {"hour"})
+            yield from self._cells(raw, resolution_s, SHOWN, ", shown", {"hour", "cost_nano_usd"})
+
+    def _cells(
+        self, raw: dict[Any, Any], resolution_s: int, revision: str, how: str, but: set[str]
+    ) -> Iterator[Difference]:
+        asked = {**self._period, "resolution": resolution_s}
+        sql = WINDOW_HOURS.replace("REVISION", revision)
+        cells = {row["hour"]: row for row in self._client.query(sql, asked)}
+        for hour in sorted(raw.keys() | cells.keys()):
+            expected, found = raw.get(hour, {}), cells.get(hour, {})
+            for what in sorted((expected or found).keys() - but):
+                a, b = int(expected.get(what, 0)), int(found.get(what, 0))
+                if a != b:
+                    where = f"{hour:%Y-%m-%d %H:00} at {resolution_s} s{how}"
+                    yield Difference("windows", where, what, a, b)
 
     def clients(self) -> Iterator[Difference]:
         """Law 4."""

@@ -1,7 +1,8 @@
 """Places where a test may make the process kill itself, as a crash would.
 
-STREAMGAUGE_FAILPOINT=before_insert | between_sinks | before_ack, optionally `:n` for the n-th time
-the place is reached (default 1). SIGKILL: no handler, no flush, no goodbye. Unset in production.
+STREAMGAUGE_FAILPOINT=before_insert | between_sinks | before_ack in a worker, registered | fenced |
+rebuilt | committed | active in a reprocessing, optionally `:n` for the n-th time the place is
+reached (default 1). SIGKILL: no handler, no flush, no goodbye. Unset in production.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from streamgauge.contracts.errors import Misconfigured
 log = logging.getLogger(__name__)
 
 ENV = "STREAMGAUGE_FAILPOINT"
-PLACES = ("before_insert", "between_sinks", "before_ack")
+PLACES = (
+    "before_insert", "between_sinks", "before_ack",
+    "registered", "fenced", "rebuilt", "committed", "active",
+)  # fmt: skip
 
 
 class FailPoints:
