@@ -140,7 +140,7 @@ _COLUMNS: Final = {
         output_tps_hist:hist input_tokens_hist:hist output_tokens_hist:hist
     """,
     "reprocessing": """
-        revision:u32 tenant:str t:sec reason:str price_book:str block:str
+        revision:u32 tenant:str t:sec reason:str price_book:str
     """,
     "spend": """
         tenant:str t:sec app:str team:str key_id:str user_id:str provider:str model:str

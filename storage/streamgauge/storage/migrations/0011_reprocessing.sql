@@ -13,7 +13,6 @@ CREATE TABLE IF NOT EXISTS {{DB}}.reprocessing {{ON_CLUSTER}} (
     t DateTime('UTC') CODEC(Delta(4), ZSTD(1)) COMMENT 'Hour, UTC',
     reason String CODEC(ZSTD(1)) COMMENT 'Why it is reprocessed',
     price_book LowCardinality(String) COMMENT 'Version of the price book that the run uses',
-    block LowCardinality(String) COMMENT 'Of a marker: its token; empty in data',
     next SimpleAggregateFunction(maxMap, Map(String, UInt64)) COMMENT 'Of a marker: revision -> the highest that was given to a run',
     PROJECTION positions (SELECT kind, maxMap(next) GROUP BY kind)
 )

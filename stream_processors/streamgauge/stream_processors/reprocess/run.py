@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,12 +26,13 @@ from streamgauge.contracts.errors import BadInput
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.stream_processors.core.failpoints import FailPoints
 from streamgauge.stream_processors.metrics.pricing import PriceBook
-from streamgauge.stream_processors.metrics.revisions import TenantHour
+from streamgauge.stream_processors.metrics.revisions import HOUR_S, TenantHour
 from streamgauge.stream_processors.reading.labels import OTHER
 from streamgauge.stream_processors.reprocess.rebuild import Rebuilder, blocks
 from streamgauge.stream_processors.reprocess.store import HourSums, ReprocessStore
 
 NAMED = 3
+SLICE_EVENTS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,10 @@ def reprocess(
         store.wait_for_raw_rows(cut)
         rebuilder = Rebuilder(book, store.labels(), frozenset(hours), revision)
         for i, one in enumerate(plan, 1):
-            for rows in blocks(store.events(one.hour, task.tenant, cut)):
-                store.put(revision, rebuilder.cells(rows))
-                reached("rebuilt")
+            for start, end in slices(one):
+                for rows in blocks(store.events(start, end, task.tenant, cut)):
+                    store.put(revision, rebuilder.cells(rows))
+                    reached("rebuilt")
             tell(f"{_hour(one.hour)} rebuilt, {i} of {len(plan)} hours")
         sums = store.sums(revision)
         _require_whole(sums, cut, store.cut(revision))
@@ -155,6 +157,13 @@ def make_plan(
             hint="narrow --from and --to to hours that are whole; raw rows are kept 30 days",
         )
     return plan
+
+
+def slices(one: HourPlan) -> Iterator[tuple[int, int]]:
+    """The hour in parts of some SLICE_EVENTS, a minute at least: a query has a time limit."""
+    step = HOUR_S // min(60, 1 + one.raw // SLICE_EVENTS)
+    for start in range(0, HOUR_S, step):
+        yield one.hour + start, one.hour + min(HOUR_S, start + step)
 
 
 def _require_whole(sums: list[HourSums], cut: Mapping[str, int], now: Mapping[str, int]) -> None:

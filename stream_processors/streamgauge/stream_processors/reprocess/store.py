@@ -138,7 +138,6 @@ class ReprocessStore:
                     "t": pa.array([t for _, t in hours], pa.int64()).cast(pa.timestamp("s", "UTC")),
                     "reason": [reason] * n,
                     "price_book": [price_book] * n,
-                    "block": [""] * n,
                 }
             )
             given = self._writer.high_water("reprocessing").get(REVISION, 0)
@@ -179,14 +178,16 @@ class ReprocessStore:
                 )
             self._clock.sleep(PAUSE_S)
 
-    def events(self, hour: int, tenant: str, cut: Mapping[str, int]) -> Iterator[pa.RecordBatch]:
-        """Raw requests of an hour below the cut. tenant: "" is all."""
+    def events(
+        self, start: int, end: int, tenant: str, cut: Mapping[str, int]
+    ) -> Iterator[pa.RecordBatch]:
+        """Raw requests of [start, end), s since the epoch, below the cut. tenant: "" is all."""
         if not cut:
             return iter(())
         return self._client.arrow(
             EVENTS,
             {
-                "start": hour, "end": hour + 3_600, "tenant": tenant,
+                "start": start, "end": end, "tenant": tenant,
                 "keys": list(cut), "cuts": list(cut.values()),
             },
         )  # fmt: skip
@@ -209,7 +210,9 @@ class ReprocessStore:
         """It will be shown, whatever becomes of this run; refused if another has begun."""
         stored = self._positions()
         expected = {REVISION: revision, COMMITTED: stored.get(COMMITTED, 0)}
-        if not self._insert_marker(expected, {REVISION: revision, COMMITTED: revision}):
+        if stored.get(REVISION, 0) != revision or not self._insert_marker(
+            expected, {REVISION: revision, COMMITTED: revision}
+        ):
             raise _superseded(revision, self._positions().get(REVISION, 0))
 
     def finish(self) -> int:
