@@ -18,7 +18,7 @@ In: a store. Out: differences. Not here: what an app lost before Kafka had it (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -124,6 +124,11 @@ SHOWN = """
     OR (tenant, toStartOfHour(s.t), revision) IN (SELECT tenant, t, revision FROM revisions FINAL))
 """
 
+REBUILT_HOURS = """
+SELECT DISTINCT t AS hour FROM revisions FINAL WHERE revision > 0
+    AND t >= fromUnixTimestamp64Milli({start:Int64}) AND t < fromUnixTimestamp64Milli({end:Int64})
+"""
+
 CLIENTS = """
 SELECT concat('producer ', c.producer_id) AS place, r.n AS expected, c.n AS found
 FROM (
@@ -217,29 +222,43 @@ class _Look:
         raw = {row["hour"]: row for row in self._client.query(RAW_HOURS, self._period)}
         self._hours = sorted(raw)
         self.requests = sum(int(row["n"]) for row in raw.values())
+        rebuilt = {row["hour"] for row in self._client.query(REBUILT_HOURS, self._period)}
         for resolution_s in RESOLUTIONS_S:
-            yield from self._cells(raw, resolution_s, COUNTED, "", {"hour"})
-            yield from self._cells(raw, resolution_s, SHOWN, ", shown", {"hour", "cost_nano_usd"})
+            counted = self._cells(resolution_s, COUNTED)
+            yield from _compared(raw, counted, f"{resolution_s} s", {"hour"})
+            if rebuilt:
+                shown = self._cells(resolution_s, SHOWN)
+                yield from _compared(
+                    {hour: raw[hour] for hour in raw.keys() & rebuilt},
+                    {hour: shown[hour] for hour in shown.keys() & rebuilt},
+                    f"{resolution_s} s, shown",
+                    {"hour", "cost_nano_usd"},
+                )
 
-    def _cells(
-        self, raw: dict[Any, Any], resolution_s: int, revision: str, how: str, but: set[str]
-    ) -> Iterator[Difference]:
+    def _cells(self, resolution_s: int, revision: str) -> dict[datetime, dict[str, Any]]:
         asked = {**self._period, "resolution": resolution_s}
         sql = WINDOW_HOURS.replace("REVISION", revision)
-        cells = {row["hour"]: row for row in self._client.query(sql, asked)}
-        for hour in sorted(raw.keys() | cells.keys()):
-            expected, found = raw.get(hour, {}), cells.get(hour, {})
-            for what in sorted((expected or found).keys() - but):
-                a, b = int(expected.get(what, 0)), int(found.get(what, 0))
-                if a != b:
-                    where = f"{hour:%Y-%m-%d %H:00} at {resolution_s} s{how}"
-                    yield Difference("windows", where, what, a, b)
+        return {row["hour"]: row for row in self._client.query(sql, asked)}
 
     def clients(self) -> Iterator[Difference]:
         """Law 4."""
         for row in self._client.query(CLIENTS, self._since("producers")):
             where, expected, found = row["place"], int(row["expected"]), int(row["found"])
             yield Difference("clients", where, "events", expected, found)
+
+
+def _compared(
+    raw: Mapping[datetime, dict[str, Any]],
+    cells: Mapping[datetime, dict[str, Any]],
+    how: str,
+    but: set[str],
+) -> Iterator[Difference]:
+    for hour in sorted(raw.keys() | cells.keys()):
+        expected, found = raw.get(hour, {}), cells.get(hour, {})
+        for what in sorted((expected or found).keys() - but):
+            a, b = int(expected.get(what, 0)), int(found.get(what, 0))
+            if a != b:
+                yield Difference("windows", f"{hour:%Y-%m-%d %H:00} at {how}", what, a, b)
 
 
 def _ms(moment: datetime) -> int:

@@ -357,6 +357,45 @@ def test_hours_whose_raw_rows_are_partly_gone_are_refused_by_name(
     assert_shown(store, events)
 
 
+def test_workers_that_share_the_topic_die_and_come_while_a_run_is_in_mid_rebuild(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    def worker(name: str) -> MetricsWorker:
+        static = {"STREAMGAUGE_STATIC_ID": name}
+        return MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **static)
+
+    with (
+        Traffic(kafka.bootstrap, topic, 0)() as traffic,
+        worker("one") as one_,
+        worker("two") as two,
+    ):
+        until(lambda: one_.owned == two.owned == 2, "each has two partitions")
+        until(lambda: outcomes(store).get("stored", 0) > 1_000, "the first events")
+        running = command(store)
+        until(lambda: fence(store) == 1, "the fence")
+        os.kill(running.pid, signal.SIGSTOP)
+        for each in (one_, two):
+            until(lambda each=each: each.events_logged("block_refused"), "both heard")  # type: ignore[misc]
+        one_.kill()
+        stored = outcomes(store)["stored"]
+        with worker("one") as three:
+            until(lambda: three.owned == 2, "its partitions have a worker again")
+            until(lambda: outcomes(store)["stored"] > stored + 500, "traffic on its partitions")
+            assert one(store, "SELECT count() FROM revisions") == 0, "the run stands in mid-way"
+            os.kill(running.pid, signal.SIGCONT)
+            status, out, error = ended(running)
+            assert status == 0, error
+            traffic.end()
+            until(lambda: outcomes(store).get("stored") == len(traffic.sent), "all events")
+            until_whole(store, len(traffic.sent))
+            assert three.stop() == two.stop() == 0
+    assert json.loads(out)["revision"] == 1
+    old, new = cells(store, 0), cells(store, 1)
+    assert old == new, "same prices: every count, map and histogram of every cell is the same"
+    assert_shown(store, traffic.sent)
+    assert_audit_is_clean(store)
+
+
 def test_a_zombie_that_wakes_after_the_run_is_refused(
     kafka: TestKafka, topic: str, store: StoreSettings, metrics: MetricsWorker
 ) -> None:
