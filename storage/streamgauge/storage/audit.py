@@ -6,7 +6,8 @@ Four laws, each a query or two; whatever breaks one is a `Difference`, and none 
    the markers of `ingest_log` state, and raw rows are those with outcome stored or unknown_type.
 2. Raw rows. No offset and no (producer, seq) is stored twice.
 3. Windows. Per hour, requests, errors, tokens, cost and duration in the windows of each resolution
-   are those of the raw rows.
+   are those of the raw rows: as the stream counted them (revision 0), and, but for the cost, which
+   may be of other prices, as views show them.
 4. Clients. The rows that `producers` counts for each client are its raw rows.
 
 2 and 3 look at a period of event time, 1 and 4 at the days that both of their tables keep, and 4 at
@@ -18,7 +19,7 @@ In: a store. Out: differences. Not here: what an app lost before Kafka had it (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -119,9 +120,21 @@ WINDOW_HOURS = """
 SELECT toStartOfHour(t) AS hour, sum(n) AS n, sum(errors) AS errors,
     sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
     sum(cost_nano_usd) AS cost_nano_usd, sum(duration_us_sum) AS duration_us_sum
-FROM windows WHERE kind = 0 AND resolution = {resolution:UInt16} AND revision = 0
+FROM windows AS s WHERE kind = 0 AND resolution = {resolution:UInt16} AND REVISION
     AND t >= fromUnixTimestamp64Milli({start:Int64}) AND t < fromUnixTimestamp64Milli({end:Int64})
 GROUP BY hour ORDER BY hour
+"""
+
+COUNTED = "revision = 0"
+SHOWN = """
+(revision = 0
+    AND (tenant, toStartOfHour(s.t)) NOT IN (SELECT tenant, t FROM revisions FINAL)
+    OR (tenant, toStartOfHour(s.t), revision) IN (SELECT tenant, t, revision FROM revisions FINAL))
+"""
+
+REBUILT_HOURS = """
+SELECT DISTINCT t AS hour FROM revisions FINAL WHERE revision > 0
+    AND t >= fromUnixTimestamp64Milli({start:Int64}) AND t < fromUnixTimestamp64Milli({end:Int64})
 """
 
 # `producers` is written every 10 s: of the first day it may have rows of the day before.
@@ -149,7 +162,11 @@ WHERE c.n != r.n AND NOT has(older, c.producer_id) AND NOT has(older, r.producer
 ORDER BY place LIMIT 1000
 """
 
-POSITION = "SELECT toString(maxMap(next)) AS at FROM {table} WHERE kind = 1"
+# Only of source partitions: `windows` has positions that others lack (block.REVISION).
+POSITION = """
+SELECT toString(mapFilter((k, v) -> position(k, '/') > 0, maxMap(next))) AS at
+FROM {table} WHERE kind = 1
+"""
 HOUR_MS = 3_600_000
 
 
@@ -224,22 +241,43 @@ class _Look:
         raw = {row["hour"]: row for row in self._client.query(RAW_HOURS, self._period)}
         self._hours = sorted(raw)
         self.requests = sum(int(row["n"]) for row in raw.values())
+        rebuilt = {row["hour"] for row in self._client.query(REBUILT_HOURS, self._period)}
         for resolution_s in RESOLUTIONS_S:
-            asked = {**self._period, "resolution": resolution_s}
-            cells = {row["hour"]: row for row in self._client.query(WINDOW_HOURS, asked)}
-            for hour in sorted(raw.keys() | cells.keys()):
-                expected, found = raw.get(hour, {}), cells.get(hour, {})
-                for what in sorted((expected or found).keys() - {"hour"}):
-                    a, b = int(expected.get(what, 0)), int(found.get(what, 0))
-                    if a != b:
-                        where = f"{hour:%Y-%m-%d %H:00} at {resolution_s} s"
-                        yield Difference("windows", where, what, a, b)
+            counted = self._cells(resolution_s, COUNTED)
+            yield from _compared(raw, counted, f"{resolution_s} s", {"hour"})
+            if rebuilt:
+                shown = self._cells(resolution_s, SHOWN)
+                yield from _compared(
+                    {hour: raw[hour] for hour in raw.keys() & rebuilt},
+                    {hour: shown[hour] for hour in shown.keys() & rebuilt},
+                    f"{resolution_s} s, shown",
+                    {"hour", "cost_nano_usd"},
+                )
+
+    def _cells(self, resolution_s: int, revision: str) -> dict[datetime, dict[str, Any]]:
+        asked = {**self._period, "resolution": resolution_s}
+        sql = WINDOW_HOURS.replace("REVISION", revision)
+        return {row["hour"]: row for row in self._client.query(sql, asked)}
 
     def clients(self) -> Iterator[Difference]:
         """Law 4."""
         for row in self._client.query(CLIENTS, self._since("producers")):
             where, expected, found = row["place"], int(row["expected"]), int(row["found"])
             yield Difference("clients", where, "events", expected, found)
+
+
+def _compared(
+    raw: Mapping[datetime, dict[str, Any]],
+    cells: Mapping[datetime, dict[str, Any]],
+    how: str,
+    but: set[str],
+) -> Iterator[Difference]:
+    for hour in sorted(raw.keys() | cells.keys()):
+        expected, found = raw.get(hour, {}), cells.get(hour, {})
+        for what in sorted((expected or found).keys() - but):
+            a, b = int(expected.get(what, 0)), int(found.get(what, 0))
+            if a != b:
+                yield Difference("windows", f"{hour:%Y-%m-%d %H:00} at {how}", what, a, b)
 
 
 def _ms(moment: datetime) -> int:

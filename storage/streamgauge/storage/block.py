@@ -19,6 +19,9 @@ import pyarrow as pa
 
 from streamgauge.storage.tables import TABLES
 
+REVISION = "revision"
+"""A position that is no source partition: the highest revision that a writer of `windows` knows.
+The column of this name carries it in the marker, so markers tell apart who knew of a revision."""
 MAX_ROWS = 1_000_000
 """An INSERT is atomic for one engine block; more rows than this would be two."""
 
@@ -64,7 +67,10 @@ def build_block(
     if data.num_rows > MAX_ROWS:
         raise ValueError(f"{table}: {data.num_rows} rows in one block, at most {MAX_ROWS}")
     rows = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
-    marker = {"block": _digest(table, expected, next, b"")}
+    marker: dict[str, str | int] = {
+        "block": _digest(table, expected, next, b""),
+        REVISION: next.get(REVISION, 0),
+    }
     columns, names = [], []
     for column in spec.schema:
         if column.name == "kind":
@@ -94,9 +100,9 @@ def build_block(
     )
 
 
-def _with_marker(rows: pa.Table, column: pa.Field, marker: str | None) -> pa.Array:
+def _with_marker(rows: pa.Table, column: pa.Field, marker: str | int | None) -> pa.Array:
     if column.name not in rows.column_names:
-        return pa.array([""] * rows.num_rows + [marker], column.type)
+        return pa.array([_default(column.type)] * rows.num_rows + [marker], column.type)
     found = rows.column(column.name)
     wanted = column.type
     if pa.types.is_dictionary(found.type) and found.type.value_type == wanted:

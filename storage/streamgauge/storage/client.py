@@ -6,8 +6,9 @@ Not here: inserting blocks (writer.py), migrations (migrate.py).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from io import IOBase
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -25,6 +26,9 @@ from streamgauge.contracts.errors import (
 )
 from streamgauge.storage.handshake import REFUSED_CODE
 from streamgauge.storage.settings import ENV_PASSWORD, ENV_URL, ENV_USER, StoreSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _AUTHENTICATION = frozenset({192, 193, 194, 516})
 _SCHEMA = frozenset({10, 16, 60, 81})
@@ -109,6 +113,32 @@ class StoreClient:
                 sql, parameters=dict(parameters or {}), settings=self._with_database(settings)
             )
             return tuple(result.column_names), result.result_rows  # read to its end only here
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise translate(error, self.settings.url) from error
+
+    def arrow(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows as Arrow batches while they come; errors as `query`."""
+        import pyarrow as pa  # most clients read no Arrow
+
+        try:
+            stream = cast(
+                IOBase,  # of the client that is not asynchronous
+                self._client.raw_stream(
+                    sql,
+                    parameters=dict(parameters or {}),
+                    settings=self._with_database(None),
+                    fmt="ArrowStream",
+                    use_database=False,
+                ),
+            )
+            try:
+                yield from pa.ipc.open_stream(stream)
+            finally:
+                stream.close()
+        except pa.ArrowException as error:
+            raise UnknownOutcome(f"an answer of the store was cut off: {error}") from error
         except (ClickHouseError, HTTPError, OSError) as error:
             raise translate(error, self.settings.url) from error
 

@@ -139,6 +139,9 @@ _COLUMNS: Final = {
         fingerprints:counts duration_ms_hist:hist ttft_ms_hist:hist chunk_gap_ms_hist:hist
         output_tps_hist:hist input_tokens_hist:hist output_tokens_hist:hist
     """,
+    "reprocessing": """
+        revision:u32 tenant:str t:sec reason:str price_book:str
+    """,
     "spend": """
         tenant:str t:sec app:str team:str key_id:str user_id:str provider:str model:str
         n:u64 input_tokens:u64 output_tokens:u64 cost_nano_usd:i64 unpriced_n:u64
@@ -202,6 +205,7 @@ _WRITERS: Final = {
     "scores": "score_windows scores",
     "drift": "histograms drift_verdicts changes",
     "alerts": "alerts directive_log",
+    "reprocess": "reprocessing",
 }
 
 

@@ -97,4 +97,5 @@ def test_unknown_table_is_named() -> None:
 
 
 def test_every_table_belongs_to_one_writer() -> None:
-    assert {spec.writer for spec in TABLES.values()} == {"metrics", "scores", "drift", "alerts"}
+    writers = {"metrics", "scores", "drift", "alerts", "reprocess"}
+    assert {spec.writer for spec in TABLES.values()} == writers

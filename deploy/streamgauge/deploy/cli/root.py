@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": (f"{_HERE}.doctor:doctor", "What is wrong on this machine, and how to mend it."),
     "sql": (f"{_HERE}.sql:sql", "Ask ClickHouse, read-only."),
     "audit": (f"{_HERE}.audit:audit", "Compare offsets, raw rows, windows and clients' numbers."),
+    "reprocess": (
+        f"{_HERE}.reprocess:reprocess",
+        "Rebuild windows of past hours.",
+    ),
     "alerts": (f"{_HERE}.alerts:alerts", "List, follow and test alerts."),
     "rules": (f"{_HERE}.rules:rules", "Check alert rules."),
     "events": (f"{_HERE}.events:events", "Follow, send, replay and simulate events."),

@@ -91,6 +91,14 @@ class Cut(Protocol):
     def dead_letters(self) -> Sequence[DeadLetter]:
         """Refused inputs of this cut."""
 
+    @property
+    def fences(self) -> Mapping[str, Mapping[str, int]]:
+        """By table: positions beside those of source partitions that must stand there unchanged.
+
+        What the rows were made by. If a fence has moved, the block is refused, and the worker reads
+        anew what `WorkerSpec.recall` gives. Usually empty.
+        """
+
     def build(self) -> Mapping[str, pa.Table]:
         """The rows, per sink table; a table without rows may be left out.
 
@@ -107,6 +115,7 @@ class ReadyCut:
 
     tables: Mapping[str, pa.Table]
     dead_letters: Sequence[DeadLetter] = field(default=())
+    fences: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def build(self) -> Mapping[str, pa.Table]:
         """The rows."""

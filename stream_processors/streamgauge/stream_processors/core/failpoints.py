@@ -9,6 +9,10 @@ somebody sends SIGCONT, and then goes on as if nothing had been. Unset in produc
     mid_insert      half of an INSERT's body is sent
     between_sinks   a table has its block, the next one has not
     before_ack      every table has its block, nothing is acknowledged
+
+A run of reprocessing has places of its own:
+
+    registered, fenced, rebuilt, committed, active      after the step of that name
 """
 
 from __future__ import annotations
@@ -23,7 +27,10 @@ from streamgauge.contracts.errors import Misconfigured
 log = logging.getLogger(__name__)
 
 ENV = "STREAMGAUGE_FAILPOINT"
-PLACES = ("on_recall", "before_insert", "mid_insert", "between_sinks", "before_ack")
+PLACES = (
+    "on_recall", "before_insert", "mid_insert", "between_sinks", "before_ack",
+    "registered", "fenced", "rebuilt", "committed", "active",
+)  # fmt: skip
 ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 

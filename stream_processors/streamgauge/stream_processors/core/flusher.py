@@ -116,8 +116,13 @@ class Flusher:
             return Result.SOURCE_CHANGED
         for i, (move, data) in enumerate(_blocks(moves, tables)):
             self._failpoints.reached("between_sinks" if i else "before_insert")
+            fence = job.cut.fences.get(move.table, {})
             block = build_block(
-                move.table, data, written_on=job.written_on, expected=move.expected, next=move.next
+                move.table,
+                data,
+                written_on=job.written_on,
+                expected={**move.expected, **fence},
+                next={**move.next, **fence},
             )
             answer: list[InsertOutcome] = []
 

@@ -18,8 +18,8 @@ from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, MetricsProcessor
+from streamgauge.stream_processors.metrics.recall import recall_metrics
 from streamgauge.stream_processors.process import end_process
-from streamgauge.stream_processors.reading.recall import recall
 from streamgauge.stream_processors.settings import WorkerSettings
 
 
@@ -30,7 +30,7 @@ def build_spec(env: Mapping[str, str] = os.environ) -> WorkerSpec:
         texts=switch(env, "STREAMGAUGE_TEXTS"),
         label_cap=number(env, "STREAMGAUGE_LABEL_CAP", 1_000, 1, 100_000, int),
     )
-    return WorkerSpec(processor, (EVENTS,), recall, SLOW_TABLES)
+    return WorkerSpec(processor, (EVENTS,), recall_metrics, SLOW_TABLES)
 
 
 def run() -> None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from streamgauge.contracts.bounds import FUTURE_MS
 from streamgauge.contracts.reasons import Reject
+from streamgauge.storage.block import REVISION
 from streamgauge.storage.tables import TABLES
 from streamgauge.stream_processors.core.chunks import Chunk, DeadLetter
 from streamgauge.stream_processors.metrics import rows
@@ -36,6 +37,12 @@ from streamgauge.stream_processors.metrics.cells import LABELS, MAPS, build_cell
 from streamgauge.stream_processors.metrics.columns import Columns, repeated
 from streamgauge.stream_processors.metrics.priced import put_prices
 from streamgauge.stream_processors.metrics.pricing import PriceBook
+from streamgauge.stream_processors.metrics.revisions import (
+    LIVE_ONLY,
+    MetricsMemory,
+    Revisions,
+    under_revisions,
+)
 from streamgauge.stream_processors.reading.decode import (
     Refusal,
     RunDecoder,
@@ -171,6 +178,7 @@ class MetricsProcessor:
         self._delta = _Delta()
         self._seen: dict[str, Seen] = {}
         self._caps = _caps(self._label_cap)
+        self._revisions = LIVE_ONLY
 
     def restore(self, state: object) -> None:
         """Take in a `Memory`."""
@@ -179,6 +187,8 @@ class MetricsProcessor:
         self._seen = state.seen
         for tenant, label, value in state.labels:
             self._caps.know(tenant, label, value)
+        if isinstance(state, MetricsMemory):
+            self._revisions = state.revisions
 
     def absorb(self, chunk: Chunk) -> int | None:
         """Take a chunk in; the highest accepted event time, ms."""
@@ -296,20 +306,33 @@ class MetricsProcessor:
     def cut(self, *, now_ms: int) -> MetricsCut:
         """Detach the delta. Label caps go along: build() is their only user until a reset."""
         delta, self._delta = self._delta, _Delta()
-        return MetricsCut(delta, self._book, self._caps, now_ms, texts=self._texts)
+        return MetricsCut(delta, self._book, self._caps, now_ms, self._revisions, texts=self._texts)
 
 
 class MetricsCut:
     """chunks.Cut of the metrics worker."""
 
     def __init__(
-        self, delta: _Delta, book: PriceBook, caps: LabelCaps, now_ms: int, *, texts: bool
+        self,
+        delta: _Delta,
+        book: PriceBook,
+        caps: LabelCaps,
+        now_ms: int,
+        revisions: Revisions,
+        *,
+        texts: bool,
     ) -> None:
         self._delta = delta
         self._book = book
         self._caps = caps
         self._now_ms = now_ms
+        self._revisions = revisions
         self._texts = texts
+
+    @property
+    def fences(self) -> Mapping[str, Mapping[str, int]]:
+        """Rows of windows are made by these revisions."""
+        return {"windows": {REVISION: self._revisions.number}}
 
     @property
     def dead_letters(self) -> Sequence[DeadLetter]:
@@ -349,8 +372,9 @@ class MetricsCut:
             put("spend", spend_rows(c))
         if "windows" not in tables:
             return
-        capped, new = _capped(c, self._caps)
-        put("windows", build_cells(c, *capped, TABLES["windows"].data))
+        labels, new = capped(c, self._caps)
+        cells = build_cells(c, *labels, TABLES["windows"].data)
+        put("windows", under_revisions(cells, self._revisions))
         if "label_values" in tables:
             put("label_values", label_rows(new))
 
@@ -359,7 +383,7 @@ def _caps(cap: int) -> LabelCaps:
     return LabelCaps(cap=cap, caps={name: min(cap, MAP_CAP) for name in MAPS})
 
 
-def _capped(
+def capped(
     c: Columns, caps: LabelCaps
 ) -> tuple[tuple[dict[str, Coded], dict[str, Coded]], list[tuple[str, str, str, int]]]:
     """Labels and map values under their caps, and what was admitted now with its first ts."""

@@ -33,6 +33,11 @@ class ScoreCut:
     requests: Sequence[tuple[ScoredRequest, frozenset[str]]]
 
     @property
+    def fences(self) -> Mapping[str, Mapping[str, int]]:
+        """None."""
+        return {}
+
+    @property
     def dead_letters(self) -> Sequence[DeadLetter]:
         """None: the metrics writer refuses bad input."""
         return ()

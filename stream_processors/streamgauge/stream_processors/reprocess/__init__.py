@@ -1,0 +1,1 @@
+"""Rebuilding windows of whole hours from the raw rows under a new revision, beside live traffic."""
