@@ -474,3 +474,32 @@ def test_of_two_runs_the_newer_wins_and_the_older_is_told(
     assert set(statuses) <= {0, 1}
     assert_shown(store, events)
     assert_audit_is_clean(store)
+
+
+def test_the_answer_is_a_table_and_a_period_that_is_no_whole_hours_or_holds_nothing_is_told(
+    kafka: TestKafka, topic: str, store: StoreSettings, metrics: MetricsWorker
+) -> None:
+    def said(*arguments: str) -> tuple[int, str, str]:
+        made = subprocess.run(
+            [sys.executable, "-m", "streamgauge.deploy", "reprocess", *arguments],
+            env=os.environ | store.to_env(), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        return made.returncode, made.stdout, made.stderr
+
+    begin, end = f"{TASK.start:%Y-%m-%dT%H:%M}", f"{TASK.end:%Y-%m-%dT%H:%M}"
+    status, _, error = said("--from", begin, "--to", end)
+    assert status == 0
+    assert error.startswith("0 requests of 0 hours")
+    produce(kafka.bootstrap, topic, [raw(event(i)) for i in range(300)])
+    take_in(metrics, store, 300)
+    n = sum(in_hours([event(i) for i in range(300)]))
+    status, out, error = said("--from", begin, "--to", end, "--dry-run")
+    assert (status, len(out.splitlines())) == (0, 3)
+    assert error.startswith(f"{n} requests of 2 hours would be rebuilt by genai-prices-")
+    status, out, error = said("--from", begin, "--to", end, "--reason", "new prices")
+    assert (status, len(out.splitlines())) == (0, 3)
+    assert "revision 1 is shown: 2 hours" in error
+    assert one(store, "SELECT DISTINCT reason FROM revisions") == "new prices"
+    status, _, error = said("--from", begin.replace(":00", ":30"), "--to", end)
+    assert (status, "is not a whole hour" in error) == (2, True)
+    assert said("--from", end, "--to", begin)[0] == 2
