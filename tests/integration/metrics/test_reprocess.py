@@ -237,8 +237,10 @@ def _added_up(column: pa.Field) -> str:
     return "max" if column.name.endswith("_max") else "sum"
 
 
-def cells(store: StoreSettings, revision: int) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Everything that windows of TASK say under a revision, but for its number; by key."""
+def cells(
+    store: StoreSettings, revision: int, task: Task = TASK
+) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Everything that windows of these hours say under a revision, but for its number; by key."""
     columns = [f.name for f in TABLES["windows"].data if f.name != "revision"]
     key, values = columns[: columns.index("n")], columns[columns.index("n") :]
     fields = [f for f in TABLES["windows"].data if f.name in values]
@@ -246,7 +248,7 @@ def cells(store: StoreSettings, revision: int) -> dict[tuple[Any, ...], dict[str
     rows = ask(
         store,
         f"SELECT {', '.join([*key, *made])} FROM windows WHERE kind = 0 AND revision = {revision}"
-        f" AND t >= '{TASK.start:%Y-%m-%d %H:00:00}' AND t < '{TASK.end:%Y-%m-%d %H:00:00}'"
+        f" AND t >= '{task.start:%Y-%m-%d %H:00:00}' AND t < '{task.end:%Y-%m-%d %H:00:00}'"
         f" GROUP BY {', '.join(key)}",
     )
     return {tuple(row[c] for c in key): {c: row[c] for c in values} for row in rows}
@@ -310,6 +312,43 @@ def test_new_prices_change_the_cost_and_nothing_else_run_upon_run(
     assert_shown(store, [*events, *more], factor=2)
     assert revisions(store) == {0, 3}
     assert_audit_is_clean(store)
+
+
+def rich(i: int, now_ms: int) -> dict[str, Any]:
+    """Requests that fill every column of windows; the even ones in time, the others late."""
+    fields = {
+        "ts": now_ms - (1_000 if i % 2 == 0 else 400_000) - i,
+        "team": f"team{i % 2}", "feature": "f", "release": f"r{i % 3}", "variant": "b",
+        "prompt_name": "p", "prompt_version": str(i % 4), "service_tier": "flex" if i % 5 else None,
+        "error_type": None if i % 10 else "Timeout", "http_status": 200 if i % 10 else 504,
+        "finish_reason": "stop" if i % 3 else "length", "system_fingerprint": f"fp{i % 2}",
+        "response_model": f"gpt-4o-mini-{i % 2}", "ttft_ms": 5.5 + i % 90, "stream": True,
+        "chunk_gap_max_ms": 1.25 * (i % 40), "stalls": i % 2, "retries": i % 3,
+        "refused": i % 6 == 0, "output_valid": i % 4 != 0, "truncated": i % 8 == 0,
+        "cache_status": "hit" if i % 9 == 0 else "miss", "cache_read_tokens": i % 20,
+        "cache_write_tokens": i % 11, "cache_write_1h_tokens": i % 3, "reasoning_tokens": i % 5,
+        "audio_input_tokens": i % 4, "audio_output_tokens": i % 3, "image_input_tokens": i % 2,
+        "model": "nobody-knows-it" if i % 13 == 0 else "gpt-4o-mini",
+        "duration_ms": 100.125 + i % 900,
+    }  # fmt: skip
+    return event(i, **fields)
+
+
+def test_every_column_of_every_cell_is_rebuilt_as_the_stream_made_it_in_time_or_late(
+    kafka: TestKafka, topic: str, store: StoreSettings, metrics: MetricsWorker
+) -> None:
+    now_ms = SystemClock().now_ms()
+    produce(kafka.bootstrap, topic, [raw(rich(i, now_ms)) for i in range(2_000)])
+    take_in(metrics, store, 2_000)
+    now = datetime.fromtimestamp(now_ms / 1000, UTC).replace(minute=0, second=0, microsecond=0)
+    task = Task(now - HOUR, now + HOUR)
+    assert sum(h.rebuilt for h in reprocess(store, task, PriceBook()).hours) == 2_000
+    old, new = cells(store, 0, task), cells(store, 1, task)
+    assert old == new
+    late = [f.name for f in TABLES["windows"].data if f.name != "revision"].index("late")
+    assert {key[late] for key in old} == {0, 1}
+    empty = [c for c in next(iter(old.values())) if not any(cell[c] for cell in old.values())]
+    assert empty == ["timeouts", "cancelled"]
 
 
 def test_one_tenant_alone_and_a_hidden_difference_is_found_by_the_audit(
@@ -435,3 +474,32 @@ def test_of_two_runs_the_newer_wins_and_the_older_is_told(
     assert set(statuses) <= {0, 1}
     assert_shown(store, events)
     assert_audit_is_clean(store)
+
+
+def test_the_answer_is_a_table_and_a_period_that_is_no_whole_hours_or_holds_nothing_is_told(
+    kafka: TestKafka, topic: str, store: StoreSettings, metrics: MetricsWorker
+) -> None:
+    def said(*arguments: str) -> tuple[int, str, str]:
+        made = subprocess.run(
+            [sys.executable, "-m", "streamgauge.deploy", "reprocess", *arguments],
+            env=os.environ | store.to_env(), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        return made.returncode, made.stdout, made.stderr
+
+    begin, end = f"{TASK.start:%Y-%m-%dT%H:%M}", f"{TASK.end:%Y-%m-%dT%H:%M}"
+    status, _, error = said("--from", begin, "--to", end)
+    assert status == 0
+    assert error.startswith("0 requests of 0 hours")
+    produce(kafka.bootstrap, topic, [raw(event(i)) for i in range(300)])
+    take_in(metrics, store, 300)
+    n = sum(in_hours([event(i) for i in range(300)]))
+    status, out, error = said("--from", begin, "--to", end, "--dry-run")
+    assert (status, len(out.splitlines())) == (0, 3)
+    assert error.startswith(f"{n} requests of 2 hours would be rebuilt by genai-prices-")
+    status, out, error = said("--from", begin, "--to", end, "--reason", "new prices")
+    assert (status, len(out.splitlines())) == (0, 3)
+    assert "revision 1 is shown: 2 hours" in error
+    assert one(store, "SELECT DISTINCT reason FROM revisions") == "new prices"
+    status, _, error = said("--from", begin.replace(":00", ":30"), "--to", end)
+    assert (status, "is not a whole hour" in error) == (2, True)
+    assert said("--from", end, "--to", begin)[0] == 2
