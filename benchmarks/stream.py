@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from benchmarks.load import preload
+from benchmarks.load import MODELS, T0_MS, preload
 from benchmarks.report import Figure, close
 from benchmarks.services import Services, cpu_s, outcome, services
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
+from streamgauge.stream_processors.metrics.pricing import PriceBook
 
 GRID = (500, 2_000, 8_000)
 TAKE_SHARE = 10  # take() is so slow that it gets a tenth of the events
@@ -66,6 +68,17 @@ def count(store: StoreSettings) -> int:
     return int(row["events"])
 
 
+def look_up_us(book: PriceBook, n: int = 200_000) -> float:
+    """Microseconds of a price look-up of a model that was seen before, over the load's models."""
+    for provider, model in MODELS:
+        book.price(provider, model, tier=None, speed=None, ts_ms=T0_MS)
+    began = time.perf_counter()
+    for i in range(n):
+        provider, model = MODELS[i % len(MODELS)]
+        book.price(provider, model, tier=None, speed=None, ts_ms=T0_MS + i)
+    return (time.perf_counter() - began) / n * 1e6
+
+
 def say(line: str) -> None:
     """Progress."""
     sys.stderr.write(line + "\n")
@@ -85,7 +98,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    n = options.events
+    n, book = options.events, PriceBook()
     with services() as on:
         say(f"loading {n:,} events ...")
         size = preload(on.kafka.bootstrap, on.topic, n, partitions=on.partitions)
@@ -113,6 +126,9 @@ def main() -> int:
             "events by the wall clock": Figure(mid(ours, "wall"), "events/s", aim=80_000),
             "events per core-second": Figure(mid(ours, "core"), "events/s"),
             "memory of the worker": Figure(mid(ours, "rss_mb"), "MB", better="lower"),
+            "price look-up, median of 5": Figure(
+                median(look_up_us(book) for _ in range(5)), "us", bar=1, better="lower"
+            ),
             "store, CPU an event": Figure(mid(ours, "store_us"), "us", better="lower"),
         },
     )
