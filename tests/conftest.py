@@ -11,6 +11,11 @@ import uuid
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, not whether it holds.
+settings.register_profile("any_machine", deadline=None)
+settings.load_profile("any_machine")
 
 pytest_plugins = [m for m in ("tests.support.kafka", "tests.support.store") if find_spec(m)]
 
