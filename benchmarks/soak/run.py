@@ -90,7 +90,8 @@ class SenderProcess:
             ],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -114,6 +115,11 @@ class SenderProcess:
         """Whatever its state."""
         self._process.kill()
         self._process.wait(10)
+        self._listener.join(10)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # a pace that was never read
+                    pipe.close()
 
 
 class Soak:
