@@ -40,6 +40,7 @@ from tests.support.metrics_worker import (
 )
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+FULL = pytest.mark.full
 PARTITIONS = 4
 HOUR = timedelta(hours=1)
 STATIC = {"STREAMGAUGE_STATIC_ID": "one"}
@@ -171,7 +172,16 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize("place", ["registered", "fenced", "rebuilt:2", "committed", "active"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("registered", marks=FULL),
+        "fenced",
+        pytest.param("rebuilt:2", marks=FULL),
+        "committed",
+        pytest.param("active", marks=FULL),
+    ],
+)
 def test_late_traffic_a_killed_run_and_a_killed_worker_change_no_count(
     kafka: TestKafka,
     topic: str,
