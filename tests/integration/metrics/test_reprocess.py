@@ -1,282 +1,51 @@
-"""`streamgauge reprocess` on a real Kafka and store: late traffic of the same hours, kills."""
+"""`streamgauge reprocess` on a real Kafka and store: prices, columns, tenants, answers."""
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from streamgauge.contracts.clock import SystemClock
-from streamgauge.contracts.errors import BadInput
 from streamgauge.storage.audit import audit
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.tables import TABLES
-from streamgauge.stream_processors.metrics.pricing import Known, PriceBook
+from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.reprocess.run import Task, reprocess
-from streamgauge.stream_processors.reprocess.store import ReprocessStore
-from tests.support.audited import START, assert_audit_is_clean, until_whole
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.audited import assert_audit_is_clean
+from tests.support.kafka import TestKafka
 from tests.support.metrics_worker import (
     MetricsWorker,
-    ask,
     one,
-    outcomes,
     produce,
     raw,
-    request,
-    until,
+)
+from tests.support.reprocessing import (
+    HOUR,
+    TASK,
+    NewPrices,
+    assert_shown,
+    cells,
+    command,
+    ended,
+    event,
+    fence,
+    in_hours,
+    metrics,
+    recount,
+    revisions,
+    shown,
+    take_in,
+    topic,
 )
 
+__all__ = ["metrics", "topic"]  # fixtures of this file
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
-FULL = pytest.mark.full
-PARTITIONS = 4
-HOUR = timedelta(hours=1)
-STATIC = {"STREAMGAUGE_STATIC_ID": "one"}
-TASK = Task(START, START + 2 * HOUR, reason="test")
-
-
-def event(i: int, **fields: Any) -> dict[str, Any]:
-    """Requests of three hours, mixed, of two tenants; every seventh is priced by its app."""
-    spread = {"ts": int(START.timestamp() * 1000) + i * 1_234_577 % (3 * 3_600_000)}
-    stated = {"cost_nano_usd": 1_000 + i} if i % 7 == 0 else {}
-    return request(i) | spread | {"tenant": f"t{i % 2}"} | stated | fields
-
-
-def cost(e: dict[str, Any], factor: int = 1) -> int:
-    stated: int | None = e.get("cost_nano_usd")
-    return stated if stated is not None else factor * (
-        e["input_tokens"] * 150 + e["output_tokens"] * 600
-    )  # fmt: skip
-
-
-def hour_of(e: dict[str, Any]) -> datetime:
-    return datetime.fromtimestamp(e["ts"] // 3_600_000 * 3_600, UTC)
-
-
-def recount(events: list[dict[str, Any]], *, factor: int = 1) -> dict[tuple[str, str], Any]:
-    """By (tenant, hour): n, errors, tokens, duration, cost; factor: on our prices in TASK."""
-    found: dict[tuple[str, str], Any] = {}
-    for e in events:
-        key = (e["tenant"], f"{hour_of(e):%H}")
-        rebuilt = TASK.start <= hour_of(e) < TASK.end
-        own = {
-            "n": 1,
-            "errors": int(e["status"] == "error"),
-            "tokens": e["input_tokens"] + e["output_tokens"],
-            "cost": cost(e, factor if rebuilt else 1),
-            "ms": e["duration_ms"],
-        }
-        sums = found.setdefault(key, dict.fromkeys(own, 0))
-        for name, value in own.items():
-            sums[name] += value
-    return found
-
-
-def in_hours(events: list[dict[str, Any]], tenants: tuple[str, ...] = ("t0", "t1")) -> list[int]:
-    """Requests of each hour of TASK."""
-    hours = [f"{TASK.start:%H}", f"{TASK.start + HOUR:%H}"]
-    found = recount(events)
-    return [sum(found[tenant, hour]["n"] for tenant in tenants) for hour in hours]
-
-
-def shown(store: StoreSettings, view: str) -> dict[tuple[str, str], Any]:
-    rows = ask(
-        store,
-        "SELECT tenant, formatDateTime(t, '%H') AS hour, sum(requests) AS n,"
-        " sum(errors) AS errors, sum(input_tokens + output_tokens) AS tokens,"
-        " toInt64(sum(cost_usd) * 1000000000) AS cost,"
-        " toInt64(round(sum(latency_avg_ms * requests))) AS ms"
-        f" FROM {view} GROUP BY tenant, hour",
-    )
-    return {(r.pop("tenant"), r.pop("hour")): {k: int(v) for k, v in r.items()} for r in rows}
-
-
-def assert_shown(store: StoreSettings, events: list[dict[str, Any]], *, factor: int = 1) -> None:
-    for view in ("v_10s", "v_minute", "v_hour"):
-        assert shown(store, view) == recount(events, factor=factor), view
-
-
-def revisions(store: StoreSettings) -> set[int]:
-    found = ask(store, "SELECT DISTINCT revision FROM windows WHERE kind = 0")
-    return {int(row["revision"]) for row in found}
-
-
-def fence(store: StoreSettings) -> int:
-    return int(one(store, "SELECT maxMap(next)['revision'] FROM windows WHERE kind = 1"))
-
-
-def command(store: StoreSettings, *more: str, failpoint: str = "") -> subprocess.Popen[str]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith("STREAMGAUGE_")}
-    return subprocess.Popen(
-        [
-            sys.executable, "-m", "streamgauge.deploy", "reprocess",
-            "--from", f"{TASK.start:%Y-%m-%dT%H:%M}", "--to", f"{TASK.end:%Y-%m-%dT%H:%M}",
-            "--json", *more,
-        ],
-        env=env | store.to_env() | {"STREAMGAUGE_FAILPOINT": failpoint},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
-    return f"{topic_prefix}events.v1"
-
-
-class Traffic:
-    """Sends events in the background, some 1,000 a second, until told to stop."""
-
-    def __init__(self, bootstrap: str, topic: str, first: int) -> None:
-        self._where, self._next = (bootstrap, topic), first
-        self.sent: list[dict[str, Any]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.05):
-            events = [event(i) for i in range(self._next, self._next + 50)]
-            produce(*self._where, [raw(e) for e in events])
-            self.sent += events
-            self._next += 50
-
-    @contextmanager
-    def __call__(self) -> Iterator[Traffic]:
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self.end()
-
-    def end(self) -> None:
-        """Send no more; all that was sent is in `sent`."""
-        self._stop.set()
-        self._thread.join()
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
-
-
-@pytest.mark.parametrize(
-    "place",
-    [
-        pytest.param("registered", marks=FULL),
-        "fenced",
-        pytest.param("rebuilt:2", marks=FULL),
-        "committed",
-        pytest.param("active", marks=FULL),
-    ],
-)
-def test_late_traffic_a_killed_run_and_a_killed_worker_change_no_count(
-    kafka: TestKafka,
-    topic: str,
-    topic_prefix: str,
-    store: StoreSettings,
-    tmp_path: Path,
-    place: str,
-) -> None:
-    def metrics() -> MetricsWorker:
-        return MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **STATIC)
-
-    before = [event(i) for i in range(4_000)]
-    produce(kafka.bootstrap, topic, [raw(e) for e in before])
-    with Traffic(kafka.bootstrap, topic, len(before))() as traffic:
-        with metrics() as worker:
-            until(lambda: outcomes(store).get("stored", 0) > 4_000, "the first events")
-            status, _, error = ended(command(store, failpoint=place))
-            assert status == -signal.SIGKILL, error
-            running = command(store)
-            until(lambda: fence(store) == 2, "the second run's fence")
-            until(lambda: bool(worker.events_logged("block_refused")), "the worker heard of it")
-            worker.kill()
-        with metrics() as again:
-            status, out, error = ended(running)
-            assert status == 0, error
-            revision = json.loads(out)["revision"]
-            n = len(traffic.sent)
-            until(lambda: len(traffic.sent) > n + 500, "traffic after it")
-            traffic.end()
-            total = 4_000 + len(traffic.sent)
-            until(lambda: outcomes(store).get("stored") == total, "all events")
-            until_whole(store, total)
-            assert again.stop() == 0
-    events = [*before, *traffic.sent]
-    assert revision == 2
-    assert one(store, "SELECT groupUniqArray(revision) FROM revisions FINAL") == [2]
-    assert revisions(store) == {0, 2}
-    assert_shown(store, events)
-    assert_audit_is_clean(store)
-
-
-class Twice:
-    """A price that is twice another."""
-
-    def __init__(self, price: Any) -> None:
-        self._price = price
-
-    def costs_nano_usd(self, counts: Any) -> Any:
-        return 2 * self._price.costs_nano_usd(counts)
-
-
-class NewPrices(PriceBook):
-    """Everything costs twice as much."""
-
-    def known(self, provider: str, model: str, **more: Any) -> Known:
-        found = super().known(provider, model, **more)
-        return found._replace(price=found.price and Twice(found.price))  # type: ignore[arg-type]
-
-
-def _added_up(column: pa.Field) -> str:
-    if pa.types.is_map(column.type):
-        return "sumMap"
-    return "max" if column.name.endswith("_max") else "sum"
-
-
-def cells(
-    store: StoreSettings, revision: int, task: Task = TASK
-) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Everything that windows of these hours say under a revision, but for its number; by key."""
-    columns = [f.name for f in TABLES["windows"].data if f.name != "revision"]
-    key, values = columns[: columns.index("n")], columns[columns.index("n") :]
-    fields = [f for f in TABLES["windows"].data if f.name in values]
-    made = [f"{_added_up(f)}({f.name}) AS {f.name}" for f in fields]
-    rows = ask(
-        store,
-        f"SELECT {', '.join([*key, *made])} FROM windows WHERE kind = 0 AND revision = {revision}"
-        f" AND t >= '{task.start:%Y-%m-%d %H:00:00}' AND t < '{task.end:%Y-%m-%d %H:00:00}'"
-        f" GROUP BY {', '.join(key)}",
-    )
-    return {tuple(row[c] for c in key): {c: row[c] for c in values} for row in rows}
-
-
-@pytest.fixture
-def metrics(
-    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
-) -> MetricsWorker:
-    """A worker that can be started again and again."""
-    return MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **STATIC)
-
-
-def take_in(metrics: MetricsWorker, store: StoreSettings, total: int) -> None:
-    """Run the worker until it has stored everything."""
-    with metrics:
-        until(lambda: outcomes(store).get("stored") == total, "all events")
-        assert metrics.stop() == 0
 
 
 def test_new_prices_change_the_cost_and_nothing_else_run_upon_run(
@@ -404,86 +173,6 @@ def test_hours_whose_raw_rows_are_partly_gone_are_refused_by_name(
     assert f"whole: 1 of 2 hours, {TASK.start:%Y-%m-%d %H:00} to" in error
     assert fence(store) == 0
     assert_shown(store, events)
-
-
-def test_workers_that_share_the_topic_die_and_come_while_a_run_is_in_mid_rebuild(
-    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
-) -> None:
-    def worker(name: str) -> MetricsWorker:
-        static = {"STREAMGAUGE_STATIC_ID": name}
-        return MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **static)
-
-    with (
-        Traffic(kafka.bootstrap, topic, 0)() as traffic,
-        worker("one") as one_,
-        worker("two") as two,
-    ):
-        until(lambda: one_.owned == two.owned == 2, "each has two partitions")
-        until(lambda: outcomes(store).get("stored", 0) > 1_000, "the first events")
-        running = command(store)
-        until(lambda: fence(store) == 1, "the fence")
-        os.kill(running.pid, signal.SIGSTOP)
-        for each in (one_, two):
-            until(lambda each=each: each.events_logged("block_refused"), "both heard")  # type: ignore[misc]
-        one_.kill()
-        stored = outcomes(store)["stored"]
-        with worker("one") as three:
-            until(lambda: three.owned == 2, "its partitions have a worker again")
-            until(lambda: outcomes(store)["stored"] > stored + 500, "traffic on its partitions")
-            assert one(store, "SELECT count() FROM revisions") == 0, "the run stands in mid-way"
-            os.kill(running.pid, signal.SIGCONT)
-            status, out, error = ended(running)
-            assert status == 0, error
-            traffic.end()
-            until(lambda: outcomes(store).get("stored") == len(traffic.sent), "all events")
-            until_whole(store, len(traffic.sent))
-            assert three.stop() == two.stop() == 0
-    assert json.loads(out)["revision"] == 1
-    old, new = cells(store, 0), cells(store, 1)
-    assert old == new, "same prices: every count, map and histogram of every cell is the same"
-    assert_shown(store, traffic.sent)
-    assert_audit_is_clean(store)
-
-
-def test_a_zombie_that_wakes_after_the_run_is_refused(
-    kafka: TestKafka, topic: str, store: StoreSettings, metrics: MetricsWorker
-) -> None:
-    with Traffic(kafka.bootstrap, topic, 0)() as traffic, metrics:
-        until(lambda: outcomes(store).get("stored", 0) > 1_000, "the first events")
-        os.kill(metrics.pid, signal.SIGSTOP)
-        report = reprocess(store, TASK, PriceBook())
-        os.kill(metrics.pid, signal.SIGCONT)
-        until(lambda: bool(metrics.events_logged("block_refused")), "the zombie is refused")
-        traffic.end()
-        until(lambda: outcomes(store).get("stored") == len(traffic.sent), "all events")
-        until_whole(store, len(traffic.sent))
-        assert metrics.stop() == 0
-    assert sum(h.rebuilt for h in report.hours) < len(traffic.sent)
-    assert_shown(store, traffic.sent)
-    assert_audit_is_clean(store)
-
-
-def test_of_two_runs_the_newer_wins_and_the_older_is_told(
-    kafka: TestKafka, topic: str, store: StoreSettings, metrics: MetricsWorker
-) -> None:
-    events = [event(i) for i in range(600)]
-    produce(kafka.bootstrap, topic, [raw(e) for e in events])
-    take_in(metrics, store, 600)
-    older = ReprocessStore(store, SystemClock(), name="older")
-    revision = older.register([("t0", int(TASK.start.timestamp()))], "", "")
-    older.fence(revision)
-    assert reprocess(store, TASK, NewPrices()).revision == revision + 1
-    nothing = TABLES["windows"].data.empty_table()
-    for late in (older.commit, older.fence, lambda r: older.put(r, nothing)):
-        with pytest.raises(BadInput, match="revision 2 took the place of this run's 1"):
-            late(revision)
-    older.close()
-    running = [command(store) for _ in range(3)]
-    statuses = [ended(one)[0] for one in running]
-    assert 0 in statuses
-    assert set(statuses) <= {0, 1}
-    assert_shown(store, events)
-    assert_audit_is_clean(store)
 
 
 def test_the_answer_is_a_table_and_a_period_that_is_no_whole_hours_or_holds_nothing_is_told(

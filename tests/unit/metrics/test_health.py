@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import pytest
 
 from streamgauge.stream_processors.core.health import LOOP_S, STAGE_S, STALL_S, Vitals
@@ -88,3 +91,27 @@ def test_events_that_wait_while_nothing_is_in_the_way_are_a_stall(vitals: Vitals
     assert list(later()) == ["progress"]
     vitals.lags(0)
     assert vitals.sick() == {}
+
+
+def test_notes_of_two_threads_do_not_undo_each_other(vitals: Vitals) -> None:
+    """The loop says that positions are known once; another thread says something all the time."""
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            vitals.missing("kafka", "away")
+            vitals.found("kafka")
+
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    other = threading.Thread(target=look)
+    other.start()
+    try:
+        for _ in range(20_000):
+            vitals.missing("positions", "read again")
+            vitals.found("positions")
+            assert "positions" not in vitals.unready()
+    finally:
+        stop.set()
+        other.join()
+        sys.setswitchinterval(often)

@@ -27,7 +27,8 @@ IDLE = "idle"
 class Vitals:
     """Noted by the worker's loop and its flush thread, read by the endpoint's threads.
 
-    Every note replaces one value, so no lock is needed.
+    Every note is one step of the interpreter (a value replaced, an entry set or taken away), so no
+    lock is needed and no note of another thread is undone.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -62,11 +63,11 @@ class Vitals:
 
     def missing(self, what: str, why: str) -> None:
         """It cannot work without this: positions, kafka, store, flush; or it is stopping."""
-        self._missing = {**self._missing, what: why}
+        self._missing[what] = why
 
     def found(self, what: str) -> None:
         """It is there."""
-        self._missing = {name: why for name, why in self._missing.items() if name != what}
+        self._missing.pop(what, None)
 
     # -- answers -----------------------------------------------------------------------------------
 

@@ -1,0 +1,179 @@
+"""A reprocessing run that is killed or overtaken, and workers that die, hang and come meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from streamgauge.contracts.clock import SystemClock
+from streamgauge.contracts.errors import BadInput
+from streamgauge.storage.settings import StoreSettings
+from streamgauge.storage.tables import TABLES
+from streamgauge.stream_processors.metrics.pricing import PriceBook
+from streamgauge.stream_processors.reprocess.run import reprocess
+from streamgauge.stream_processors.reprocess.store import ReprocessStore
+from tests.support.audited import assert_audit_is_clean, until_whole
+from tests.support.kafka import TestKafka
+from tests.support.metrics_worker import (
+    MetricsWorker,
+    one,
+    outcomes,
+    produce,
+    raw,
+    until,
+)
+from tests.support.reprocessing import (
+    STATIC,
+    TASK,
+    NewPrices,
+    Traffic,
+    assert_shown,
+    cells,
+    command,
+    ended,
+    event,
+    fence,
+    metrics,
+    revisions,
+    take_in,
+    topic,
+)
+
+__all__ = ["metrics", "topic"]  # fixtures of this file
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
+FULL = pytest.mark.full
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("registered", marks=FULL),
+        "fenced",
+        pytest.param("rebuilt:2", marks=FULL),
+        "committed",
+        pytest.param("active", marks=FULL),
+    ],
+)
+def test_late_traffic_a_killed_run_and_a_killed_worker_change_no_count(
+    kafka: TestKafka,
+    topic: str,
+    topic_prefix: str,
+    store: StoreSettings,
+    tmp_path: Path,
+    place: str,
+) -> None:
+    def metrics() -> MetricsWorker:
+        return MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **STATIC)
+
+    before = [event(i) for i in range(4_000)]
+    produce(kafka.bootstrap, topic, [raw(e) for e in before])
+    with Traffic(kafka.bootstrap, topic, len(before))() as traffic:
+        with metrics() as worker:
+            until(lambda: outcomes(store).get("stored", 0) > 4_000, "the first events")
+            status, _, error = ended(command(store, failpoint=place))
+            assert status == -signal.SIGKILL, error
+            running = command(store)
+            until(lambda: fence(store) == 2, "the second run's fence")
+            until(lambda: bool(worker.events_logged("block_refused")), "the worker heard of it")
+            worker.kill()
+        with metrics() as again:
+            status, out, error = ended(running)
+            assert status == 0, error
+            revision = json.loads(out)["revision"]
+            n = len(traffic.sent)
+            until(lambda: len(traffic.sent) > n + 500, "traffic after it")
+            traffic.end()
+            total = 4_000 + len(traffic.sent)
+            until(lambda: outcomes(store).get("stored") == total, "all events")
+            until_whole(store, total)
+            assert again.stop() == 0
+    events = [*before, *traffic.sent]
+    assert revision == 2
+    assert one(store, "SELECT groupUniqArray(revision) FROM revisions FINAL") == [2]
+    assert revisions(store) == {0, 2}
+    assert_shown(store, events)
+    assert_audit_is_clean(store)
+
+
+def test_workers_that_share_the_topic_die_and_come_while_a_run_is_in_mid_rebuild(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    def worker(name: str) -> MetricsWorker:
+        static = {"STREAMGAUGE_STATIC_ID": name}
+        return MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **static)
+
+    with (
+        Traffic(kafka.bootstrap, topic, 0)() as traffic,
+        worker("one") as one_,
+        worker("two") as two,
+    ):
+        until(lambda: one_.owned == two.owned == 2, "each has two partitions")
+        until(lambda: outcomes(store).get("stored", 0) > 1_000, "the first events")
+        running = command(store)
+        until(lambda: fence(store) == 1, "the fence")
+        os.kill(running.pid, signal.SIGSTOP)
+        for each in (one_, two):
+            until(lambda each=each: each.events_logged("block_refused"), "both heard")  # type: ignore[misc]
+        one_.kill()
+        stored = outcomes(store)["stored"]
+        with worker("one") as three:
+            until(lambda: three.owned == 2, "its partitions have a worker again")
+            until(lambda: outcomes(store)["stored"] > stored + 500, "traffic on its partitions")
+            assert one(store, "SELECT count() FROM revisions") == 0, "the run stands in mid-way"
+            os.kill(running.pid, signal.SIGCONT)
+            status, out, error = ended(running)
+            assert status == 0, error
+            traffic.end()
+            until(lambda: outcomes(store).get("stored") == len(traffic.sent), "all events")
+            until_whole(store, len(traffic.sent))
+            assert three.stop() == two.stop() == 0
+    assert json.loads(out)["revision"] == 1
+    old, new = cells(store, 0), cells(store, 1)
+    assert old == new, "same prices: every count, map and histogram of every cell is the same"
+    assert_shown(store, traffic.sent)
+    assert_audit_is_clean(store)
+
+
+def test_a_zombie_that_wakes_after_the_run_is_refused(
+    kafka: TestKafka, topic: str, store: StoreSettings, metrics: MetricsWorker
+) -> None:
+    with Traffic(kafka.bootstrap, topic, 0)() as traffic, metrics:
+        until(lambda: outcomes(store).get("stored", 0) > 1_000, "the first events")
+        os.kill(metrics.pid, signal.SIGSTOP)
+        report = reprocess(store, TASK, PriceBook())
+        os.kill(metrics.pid, signal.SIGCONT)
+        until(lambda: bool(metrics.events_logged("block_refused")), "the zombie is refused")
+        traffic.end()
+        until(lambda: outcomes(store).get("stored") == len(traffic.sent), "all events")
+        until_whole(store, len(traffic.sent))
+        assert metrics.stop() == 0
+    assert sum(h.rebuilt for h in report.hours) < len(traffic.sent)
+    assert_shown(store, traffic.sent)
+    assert_audit_is_clean(store)
+
+
+def test_of_two_runs_the_newer_wins_and_the_older_is_told(
+    kafka: TestKafka, topic: str, store: StoreSettings, metrics: MetricsWorker
+) -> None:
+    events = [event(i) for i in range(600)]
+    produce(kafka.bootstrap, topic, [raw(e) for e in events])
+    take_in(metrics, store, 600)
+    older = ReprocessStore(store, SystemClock(), name="older")
+    revision = older.register([("t0", int(TASK.start.timestamp()))], "", "")
+    older.fence(revision)
+    assert reprocess(store, TASK, NewPrices()).revision == revision + 1
+    nothing = TABLES["windows"].data.empty_table()
+    for late in (older.commit, older.fence, lambda r: older.put(r, nothing)):
+        with pytest.raises(BadInput, match="revision 2 took the place of this run's 1"):
+            late(revision)
+    older.close()
+    running = [command(store) for _ in range(3)]
+    statuses = [ended(one)[0] for one in running]
+    assert 0 in statuses
+    assert set(statuses) <= {0, 1}
+    assert_shown(store, events)
+    assert_audit_is_clean(store)
