@@ -144,7 +144,7 @@ def main() -> int:
             run["worker"], "MB", bar=bar, aim=bar / 2, better="lower"
         )
         figures[f"store, {name}"] = Figure(run["store"], "MB", better="lower")
-    return close("memory", figures)
+    return close("memory", figures, keep=options.scale >= 1 and not options.only)
 
 
 if __name__ == "__main__":

@@ -131,6 +131,7 @@ def main() -> int:
             ),
             "store, CPU an event": Figure(mid(ours, "store_us"), "us", better="lower"),
         },
+        keep=options.rounds >= 3,
     )
 
 

@@ -38,7 +38,9 @@ def main() -> int:
     except ValueError as error:
         sys.stderr.write(f"soak: {error}\n")
         return 2
-    status = close("soak-store-away" if given.store_away else "soak", figures)
+    name = "soak-store-away" if given.store_away else "soak"
+    whole = given.store_away >= 3_600 or (given.kills >= 100 and given.events >= 2_000_000)
+    status = close(name, figures, keep=whole)
     if status == 0:
         shutil.rmtree(given.folder)
     return status
