@@ -74,12 +74,11 @@ def build_block(
     columns, names = [], []
     for column in spec.schema:
         if column.name == "kind":
-            array = pa.array([0] * rows.num_rows + [1], column.type)
+            array = _zeros_then(1, rows.num_rows, column.type)
         elif column.name == "written_on":
-            array = pa.array([written_on] * (rows.num_rows + 1), column.type)
+            array = pa.repeat(pa.scalar(written_on, column.type), rows.num_rows + 1)
         elif column.name == "next":
-            position = [sorted(next.items())]
-            array = pa.array([[]] * rows.num_rows + position, column.type)
+            array = _only_last(next, rows.num_rows, column.type)
         elif column.name in rows.column_names or column.name in marker:
             array = _with_marker(rows, column, marker.get(column.name))
         else:
@@ -97,6 +96,20 @@ def build_block(
         next=dict(next),
         body=body,
         token=_digest(table, expected, next, body),
+    )
+
+
+def _zeros_then(last: int, n: int, kind: pa.DataType) -> pa.Array:
+    """0 n times, then `last`."""
+    return pa.concat_arrays([pa.repeat(pa.scalar(0, kind), n), pa.array([last], kind)])
+
+
+def _only_last(position: Mapping[str, int], n: int, kind: pa.MapType) -> pa.Array:
+    """No entries n times, then the position."""
+    keys = sorted(position)
+    offsets = _zeros_then(len(keys), n + 1, pa.int32())
+    return pa.MapArray.from_arrays(
+        offsets, pa.array(keys, kind.key_type), pa.array(map(position.get, keys), kind.item_type)
     )
 
 

@@ -45,7 +45,7 @@ from faust.types import TP, ConsumerMessage, Message
 
 log = logging.getLogger(__name__)
 
-RUN_MESSAGES = 4000
+RUN_MESSAGES = 1000
 DRAIN_BYTES = 8 * 1024 * 1024
 """Unpacked at once, all partitions together; one batch of a producer may go beyond it."""
 RECORD_BYTES = 100

@@ -26,13 +26,12 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import faust
-import pyarrow as pa
 from faust.types import TP, EventT
 
 from streamgauge.contracts.clock import Clock, SystemClock
 from streamgauge.contracts.errors import Misconfigured, Retryable
 from streamgauge.stream_processors import telemetry
-from streamgauge.stream_processors.core import endpoint
+from streamgauge.stream_processors.core import endpoint, footprint
 from streamgauge.stream_processors.core.acks import Acks
 from streamgauge.stream_processors.core.backlog import Backlog
 from streamgauge.stream_processors.core.chunk_transport import ChunkConsumer, Run
@@ -311,9 +310,11 @@ class ChunkWorker:
     # -- ticks -------------------------------------------------------------------------------------
 
     async def _tick_loop(self) -> None:
+        collector = footprint.Collector()
         while True:
             started = time.monotonic()
             self._vitals.beat()
+            collector.tick()
             if self._faust.should_stop:
                 raise self._faust.crash_reason or RuntimeError("the Kafka consumer has stopped")
             if self.ready:
@@ -369,6 +370,5 @@ class ChunkWorker:
 
 def run_worker(spec: WorkerSpec, settings: WorkerSettings) -> int:
     """Run a worker until SIGTERM; its exit code (0). Errors of start-up propagate."""
-    # Arrow's own allocator keeps what a flush used; the system's gives it back and is no slower.
-    pa.set_memory_pool(pa.system_memory_pool())
+    footprint.settle()
     return asyncio.run(ChunkWorker(spec, settings).run())

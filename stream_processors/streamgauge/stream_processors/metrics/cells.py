@@ -93,29 +93,47 @@ def combine(columns: Sequence[Coded]) -> tuple[Ints, Ints]:
     return inverse.astype(np.int64), first.astype(np.int64)
 
 
-def _sum_columns(c: Columns) -> tuple[list[str], Ints]:
+def _sum_columns(c: Columns) -> dict[str, Ints | None]:
+    """What is summed, by column of the table; None is 0 everywhere."""
+
+    def ints(name: str) -> Ints | None:
+        return None if c.empty(name) else c.ints(name)
+
+    def flags(name: str, wanted: bool) -> Ints | None:
+        return None if c.empty(name) else c.flags(name, wanted)
+
+    def texts(name: str, word: str) -> Ints | None:
+        return c.is_text(name, word).astype(np.int64) if word in c.coded(name).values else None
+
     unpriced = c.ints("unpriced")
     known, duration = c.known_floats("duration_ms")
-    tokens = {name: c.ints(name) for name in TOKEN_SUMS}
-    sums: dict[str, Ints] = {
+    return {
         "n": np.ones(len(c), dtype=np.int64),
-        "errors": c.is_text("status", "error").astype(np.int64),
-        "timeouts": c.is_text("status", "timeout").astype(np.int64),
-        "cancelled": c.is_text("status", "cancelled").astype(np.int64),
-        **tokens,
-        "cost_nano_usd": c.ints("cost_nano_usd"),
+        "errors": texts("status", "error"),
+        "timeouts": texts("status", "timeout"),
+        "cancelled": texts("status", "cancelled"),
+        **{name: ints(name) for name in TOKEN_SUMS},
+        "cost_nano_usd": ints("cost_nano_usd"),
         "unpriced_n": unpriced,
-        "unpriced_tokens": (tokens["input_tokens"] + tokens["output_tokens"]) * unpriced,
+        "unpriced_tokens": (c.ints("input_tokens") + c.ints("output_tokens")) * unpriced,
         "duration_us_sum": np.where(known, np.rint(duration * 1000), 0).astype(np.int64),
-        "retries": c.ints("retries"),
-        "refused": c.flags("refused", True),
-        "output_valid_n": c.flags("output_valid", True),
-        "output_invalid_n": c.flags("output_valid", False),
-        "truncated_n": c.flags("truncated", True),
-        "cache_hits": c.is_text("cache_status", "hit").astype(np.int64),
-        "stalls": c.ints("stalls"),
+        "retries": ints("retries"),
+        "refused": flags("refused", True),
+        "output_valid_n": flags("output_valid", True),
+        "output_invalid_n": flags("output_valid", False),
+        "truncated_n": flags("truncated", True),
+        "cache_hits": texts("cache_status", "hit"),
+        "stalls": ints("stalls"),
     }
-    return list(sums), np.column_stack(list(sums.values()))
+
+
+def _sums(columns: Sequence[Ints | None], order: Ints, starts: Ints) -> Ints:
+    """One row per cell, one column each."""
+    sums = np.zeros((len(starts), len(columns)), dtype=np.int64)
+    for i, column in enumerate(columns):
+        if column is not None:
+            sums[:, i] = np.add.reduceat(column[order], starts)
+    return sums
 
 
 def _histogram_values(c: Columns) -> dict[str, tuple[NDArray[np.bool_], Floats]]:
@@ -195,8 +213,9 @@ def build_cells(
     late = (c.times("append_ts") - c.ts > LATE_MS).astype(np.int64)
     combination, example = combine([*(labels[name] for name in LABELS), Coded(late, ("0", "1"))])
     seconds = c.ts // 1000
-    names, sums = _sum_columns(c)
-    longest = sums[:, names.index("duration_us_sum")]
+    columns = _sum_columns(c)
+    longest = columns["duration_us_sum"]
+    assert longest is not None
     t = seconds // RESOLUTIONS_S[0] * RESOLUTIONS_S[0]
     cell, order, starts = _group(combination, t)
     counts = {}
@@ -209,7 +228,7 @@ def build_cells(
     level = Level(
         combination[order][starts],
         t[order][starts],
-        np.add.reduceat(sums[order], starts, axis=0),
+        _sums(list(columns.values()), order, starts),
         np.maximum.reduceat(longest[order], starts),
         counts,
     )
@@ -217,7 +236,9 @@ def build_cells(
     for resolution_s in RESOLUTIONS_S:
         if resolution_s != RESOLUTIONS_S[0]:
             level = _coarser(level, resolution_s)
-        tables.append(_table(level, resolution_s, names, labels, maps, late, example, schema))
+        tables.append(
+            _table(level, resolution_s, list(columns), labels, maps, late, example, schema)
+        )
     return pa.concat_tables(tables)
 
 

@@ -8,8 +8,7 @@ Unknown strings are "", unknown numbers null.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -73,25 +72,61 @@ def conform(array: pa.Array, kind: pa.DataType) -> pa.Array:
     return array.cast(kind)
 
 
-def extract(events: Sequence[Any], wanted: Iterable[pa.Field]) -> dict[str, pa.Array]:
-    """The wanted columns that any of these events, all of one Struct, says something about."""
-    fields = frozenset(events[0].__struct_fields__)
-    found = {}
-    for column in wanted:
-        if column.name not in fields:
-            continue
-        values = list(map(attrgetter(column.name), events))
-        array = _as_told(values, column.type)
-        if pa.types.is_nested(column.type):
-            if not any(values):
-                continue
-        elif array.null_count == len(array):
-            continue
-        array = _unknown_text_is_empty(array)
-        if pa.types.is_string(column.type) and column.name not in PLAIN:
-            array = array.dictionary_encode()
-        found[column.name] = array
-    return found
+class _Field(NamedTuple):
+    """How a field of a Struct becomes a column. at: its place in the Struct."""
+
+    name: str
+    at: int
+    kind: pa.DataType
+    nested: bool
+    coded: bool
+
+
+class Extractor:
+    """Reads events of any Struct into the wanted columns. What it knows of a Struct it keeps."""
+
+    def __init__(self, wanted: Iterable[pa.Field]) -> None:
+        self._wanted = tuple(wanted)
+        self._plans: dict[type, tuple[_Field, ...]] = {}
+
+    def columns(self, events: Sequence[Any]) -> Columns:
+        """The wanted columns that any of these events, all of one Struct, says something about."""
+        struct = type(events[0])
+        plan = self._plans.get(struct)
+        if plan is None:
+            plan = self._plans[struct] = self._plan(struct)
+        table = tuple(zip(*map(msgspec.structs.astuple, events), strict=True))
+        found = {}
+        for field in plan:
+            array = _column(table[field.at], field)
+            if array is not None:
+                found[field.name] = array
+        return Columns(found, len(events))
+
+    def _plan(self, struct: type) -> tuple[_Field, ...]:
+        places = {name: i for i, name in enumerate(struct.__struct_fields__)}  # type: ignore[attr-defined]
+        return tuple(
+            _Field(
+                column.name, places[column.name], column.type, pa.types.is_nested(column.type),
+                pa.types.is_string(column.type) and column.name not in PLAIN,
+            )
+            for column in self._wanted
+            if column.name in places
+        )  # fmt: skip
+
+
+def _column(values: Sequence[Any], field: _Field) -> pa.Array | None:
+    """None: no event says anything."""
+    first, n = values[0], len(values)
+    if field.coded and values[-1] == first and values.count(first) == n:
+        return repeated(first, n) if first is not None else None
+    array = _as_told(values, field.kind)
+    if field.nested:
+        return array if any(values) else None
+    if array.null_count == n:
+        return None
+    array = _unknown_text_is_empty(array)
+    return array.dictionary_encode() if field.coded else array
 
 
 def repeated(value: str, n: int) -> pa.Array:
@@ -112,11 +147,6 @@ class Columns:
         self._arrays = dict(arrays)
         self._n = n
         self._coded: dict[str, Coded] = {}
-
-    @classmethod
-    def of(cls, events: Sequence[Any], wanted: Iterable[pa.Field]) -> Columns:
-        """Of events of one Struct."""
-        return cls(extract(events, wanted), len(events))
 
     @classmethod
     def together(cls, parts: Sequence[Columns]) -> Columns:

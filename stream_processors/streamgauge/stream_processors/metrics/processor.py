@@ -34,7 +34,7 @@ from streamgauge.stream_processors.metrics.accounting import (
     spend_rows,
 )
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS, build_cells
-from streamgauge.stream_processors.metrics.columns import Columns, repeated
+from streamgauge.stream_processors.metrics.columns import Columns, Extractor, repeated
 from streamgauge.stream_processors.metrics.priced import put_prices
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.revisions import (
@@ -68,13 +68,14 @@ SLOW_TABLES = frozenset({"spend", "producers"})
 """A row per user, or per client, and flush would be many; no rule reads them."""
 TEXTS = "texts"
 HEARTBEAT = "client.stats"
-BATCH_EVENTS = 2_048
-"""Events of a kind that are turned into columns at once, so that thin runs cost no more."""
+BATCH_EVENTS = 1_000
+"""Events of a kind that are turned into columns at once: thin runs cost no more, and what was
+decoded is still in the processor's cache."""
 
 
 @functools.cache
-def _wanted(kind: str, texts: bool) -> tuple[pa.Field, ...]:
-    return rows.wanted(kind, texts=texts)
+def _extractor(kind: str, texts: bool) -> Extractor:
+    return Extractor(rows.wanted(kind, texts=texts))
 
 
 class _Group:
@@ -82,7 +83,7 @@ class _Group:
 
     def __init__(self, kind: str, *, texts: bool) -> None:
         self._kind = kind
-        self._fields = _wanted(kind, texts)
+        self._extractor = _extractor(kind, texts)
         self._parts: list[Columns] = []
         self._empty()
 
@@ -110,7 +111,7 @@ class _Group:
     def _settle(self) -> None:
         """Turn what waits into columns; the events and their texts can go."""
         n = len(self._events)
-        part = Columns.of(self._events, self._fields)
+        part = self._extractor.columns(self._events)
         ms = pa.timestamp("ms", tz="UTC")
         part.put("src", pa.array(self._src).dictionary_encode())
         part.put("partition", pa.array(self._partition, pa.uint32()))
