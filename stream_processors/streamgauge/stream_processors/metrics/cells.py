@@ -61,7 +61,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Cells of one resolution. labels: combination of labels per cell; t: start, s since epoch."""
+    """Cells, usually of one resolution. labels: combination of labels per cell; t: start, s."""
 
     labels: Ints
     t: Ints
@@ -232,19 +232,36 @@ def build_cells(
         np.maximum.reduceat(longest[order], starts),
         counts,
     )
-    tables = []
-    for resolution_s in RESOLUTIONS_S:
-        if resolution_s != RESOLUTIONS_S[0]:
-            level = _coarser(level, resolution_s)
-        tables.append(
-            _table(level, resolution_s, list(columns), labels, maps, late, example, schema)
+    levels = [level]
+    for resolution_s in RESOLUTIONS_S[1:]:
+        levels.append(_coarser(levels[-1], resolution_s))
+    resolutions = np.repeat(RESOLUTIONS_S, [len(level.t) for level in levels])
+    return _table(_joined(levels), resolutions, list(columns), labels, maps, late, example, schema)
+
+
+def _joined(levels: Sequence[Level]) -> Level:
+    """The cells of all levels, one level after another."""
+    starts = np.cumsum([0, *(len(level.t) for level in levels)])
+    counts = {}
+    for name in levels[0].counts:
+        parts = [level.counts[name] for level in levels]
+        counts[name] = Counts(
+            np.concatenate([k.cell + start for k, start in zip(parts, starts, strict=False)]),
+            np.concatenate([k.key for k in parts]),
+            np.concatenate([k.n for k in parts]),
         )
-    return pa.concat_tables(tables)
+    return Level(
+        np.concatenate([level.labels for level in levels]),
+        np.concatenate([level.t for level in levels]),
+        np.concatenate([level.sums for level in levels]),
+        np.concatenate([level.longest_us for level in levels]),
+        counts,
+    )
 
 
 def _table(
     level: Level,
-    resolution_s: int,
+    resolutions: Ints,
     names: Sequence[str],
     labels: Mapping[str, Coded],
     maps: Mapping[str, Coded],
@@ -255,7 +272,7 @@ def _table(
     rows = example[level.labels]  # an event that has the cell's labels
     n = len(level.t)
     arrays: dict[str, pa.Array] = {
-        "resolution": pa.array(np.full(n, resolution_s)),
+        "resolution": pa.array(resolutions),
         "t": pa.array(level.t),
         "revision": pa.array(np.full(n, LIVE_REVISION)),
         "scheme": pa.array(np.full(n, SCHEME)),

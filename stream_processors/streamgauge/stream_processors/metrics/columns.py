@@ -7,6 +7,7 @@ Unknown strings are "", unknown numbers null.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -42,8 +43,6 @@ def _as_told(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         return pa.array([tuple(v.items()) if v else () for v in values], kind)
     if pa.types.is_list(kind):
         return pa.array([[_plain(item) for item in v] if v else [] for v in values], kind)
-    if pa.types.is_timestamp(kind):
-        return conform(pa.array(values, pa.int64()), kind)
     return pa.array(values, kind)
 
 
@@ -68,7 +67,7 @@ def conform(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if array.type == kind:
         return array
     if pa.types.is_timestamp(kind) and pa.types.is_integer(array.type):
-        return array.cast(pa.int64()).cast(kind)
+        return array.cast(pa.int64()).view(kind)
     return array.cast(kind)
 
 
@@ -129,6 +128,7 @@ def _column(values: Sequence[Any], field: _Field) -> pa.Array | None:
     return array.dictionary_encode() if field.coded else array
 
 
+@functools.lru_cache(maxsize=256)
 def repeated(value: str, n: int) -> pa.Array:
     """A string column that says the same n times."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([value]))

@@ -89,8 +89,7 @@ class _Group:
 
     def _empty(self) -> None:
         self._events: list[Any] = []
-        self._src: list[str] = []
-        self._partition: list[int] = []
+        self._origins: list[tuple[str, int, int]] = []  # src, partition, events
         self._offsets: list[int] = []
         self._append_ms: list[int] = []
 
@@ -101,8 +100,7 @@ class _Group:
         if self._events and type(self._events[0]) is not type(events[0]):
             self._settle()
         self._events += events
-        self._src += [chunk.src] * len(events)
-        self._partition += [chunk.partition] * len(events)
+        self._origins.append((chunk.src, chunk.partition, len(events)))
         self._offsets += offsets
         self._append_ms += append_ms
         if len(self._events) >= BATCH_EVENTS:
@@ -112,11 +110,11 @@ class _Group:
         """Turn what waits into columns; the events and their texts can go."""
         n = len(self._events)
         part = self._extractor.columns(self._events)
-        ms = pa.timestamp("ms", tz="UTC")
-        part.put("src", pa.array(self._src).dictionary_encode())
-        part.put("partition", pa.array(self._partition, pa.uint32()))
+        src, partition, counts = zip(*self._origins, strict=True)
+        part.put("src", _sources(src, counts))
+        part.put("partition", pa.array(np.repeat(np.array(partition, np.uint32), counts)))
         part.put("offset", pa.array(self._offsets, pa.uint64()))
-        part.put("append_ts", pa.array(self._append_ms, pa.int64()).cast(ms))
+        part.put("append_ts", pa.array(self._append_ms, pa.timestamp("ms", tz="UTC")))
         part.put("type", repeated(self._kind, n))
         self._parts.append(part)
         self._empty()
@@ -126,6 +124,13 @@ class _Group:
         if self._events:
             self._settle()
         return Columns.together(self._parts)
+
+
+def _sources(src: Sequence[str], counts: Sequence[int]) -> pa.Array:
+    """Each source so many times."""
+    names = sorted(set(src))
+    codes = np.array([names.index(name) for name in src], np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(np.repeat(codes, counts)), pa.array(names))
 
 
 @dataclass(slots=True)
