@@ -5,7 +5,7 @@
 stdin: orders, lines "START N RATE": the events number START to START + N - 1, RATE a second with
 the present time; RATE 0: as fast as Kafka takes them, SPACING_MS apart by their number. stdout,
 twice a second and after each order: {"acked": of all orders, "done": orders that are acknowledged
-to the end, "behind_s": how late it was at most}. Exit 1: Kafka refused an event.
+to the end, "behind_s": how late the last one was at most}. Exit 1: Kafka refused an event.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Books:
     def order(self, start: int, n: int, rate: float) -> None:
         """Send these and wait until Kafka has them."""
         values = render(n, start, partitions=self._partitions, ts_ms=now_ms if rate else by_number)
-        began, sent = time.monotonic(), 0
+        began, sent, self._behind_s = time.monotonic(), 0, 0.0
         while sent < n:
             due = n
             if rate:
