@@ -1,9 +1,11 @@
 """CPU per event and memory of the metrics worker and the store: do they grow?
 
-    python -m benchmarks.growth --hour [--seconds S] [--rate R]
+    python -m benchmarks.growth [--events N] [--first N] [--slices N]     a log of 20 million events
+    python -m benchmarks.growth --hour [--seconds S] [--rate R]          2,000 a second by the clock
 
-An hour by the clock at 2,000 events a second. Data and logs are in a folder below --folder; a run
-begins with an empty one, and removes it if it reached its bars.
+Real Kafka, 8 partitions, 1 KB events, one worker with its default settings. The first can be
+interrupted: started again with the same options, it goes on. The second begins anew. Data and logs
+are in a folder below --folder, removed after a run that reached its bars.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchmarks.growth import hour
+from benchmarks.growth import hour, slices
+from benchmarks.growth.verdict import judge
 from benchmarks.report import close
 
 
@@ -22,11 +25,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--hour", action="store_true", help="by the clock")
+    parser.add_argument("--events", type=int, default=20_000_000)
+    parser.add_argument("--first", type=int, default=1_000_000, help="of them: warm-up")
+    parser.add_argument("--slices", type=int, default=20, help="of equal size, after the first")
+    parser.add_argument("--hour", action="store_true", help="by the clock instead")
     parser.add_argument("--seconds", type=float, default=3_600.0)
     parser.add_argument("--rate", type=float, default=2_000.0, help="events a second")
     parser.add_argument("--folder", type=Path, default=Path("build/growth"))
     given = parser.parse_args()
+    return _hour(given) if given.hour else _log(given)
+
+
+def _log(given: argparse.Namespace) -> int:
+    options = slices.Options(given.folder / "log", given.events, given.first, given.slices)
+    try:
+        state = slices.run(options, _say)
+    except ValueError as error:
+        sys.stderr.write(f"growth: {error}\n")
+        return 2
+    whole = given.events >= 20_000_000 and given.first <= 1_000_000
+    status = close("growth", judge(state, options), keep=whole)
+    if status == 0:
+        shutil.rmtree(options.folder)
+    return status
+
+
+def _hour(given: argparse.Namespace) -> int:
     folder = given.folder / "hour"
     shutil.rmtree(folder, ignore_errors=True)
     figures = hour.run(folder, seconds=given.seconds, rate=given.rate, say=_say)

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka import Consumer, TopicPartition
+
 from benchmarks.growth.sender import Sender
 from benchmarks.services import PREFIX, Services, cpu_s, resident_mb, services
 from streamgauge.contracts.kafka import KafkaSettings
@@ -29,6 +31,10 @@ from streamgauge.storage.settings import StoreSettings
 
 PARTITION_CAP_BYTES = 4 << 30
 POSITION = "SELECT arraySum(mapValues(maxMap(next))) AS n FROM events WHERE kind = 1"
+DISK = (
+    "SELECT count() AS parts, sum(bytes_on_disk) AS bytes FROM system.parts"
+    " WHERE active AND database = currentDatabase()"
+)
 STOP_S = 30.0
 
 
@@ -60,6 +66,24 @@ class Site:
         """From the markers, so that it costs the same however large the store is."""
         (row,) = self.client.query(POSITION)
         return int(row["n"])
+
+    def log_end(self) -> int:
+        """Offsets that Kafka has, all partitions together."""
+        topic, kafka = self.services.topic, KafkaSettings(self.services.kafka.bootstrap, PREFIX)
+        consumer = Consumer(kafka.librdkafka(group_id="growth"))
+        try:
+            ends = [
+                consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30)
+                for p in range(self.services.partitions)
+            ]
+        finally:
+            consumer.close()
+        return sum(high for _, high in ends)
+
+    def disk(self) -> dict[str, int]:
+        """parts and bytes of the database."""
+        (row,) = self.client.query(DISK)
+        return {name: int(value) for name, value in row.items()}
 
     def check(self) -> None:
         """RuntimeError if the worker or the sender has ended."""
