@@ -39,12 +39,12 @@ def main() -> int:
 def _log(given: argparse.Namespace) -> int:
     options = slices.Options(given.folder / "log", given.events, given.first, given.slices)
     try:
-        state = slices.run(options, _say)
+        figures = judge(slices.run(options, _say), options)
     except ValueError as error:
         sys.stderr.write(f"growth: {error}\n")
         return 2
     whole = given.events >= 20_000_000 and given.first <= 1_000_000
-    status = close("growth", judge(state, options), keep=whole)
+    status = close("growth", figures, keep=whole)
     if status == 0:
         shutil.rmtree(options.folder)
     return status

@@ -11,6 +11,7 @@ its numbers are taken before it begins, and never given again.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -40,8 +41,8 @@ class Options:
 
     @property
     def each(self) -> int:
-        """Events of a slice."""
-        return (self.events - self.first) // self.slices
+        """Events of a slice, rounded up."""
+        return -(-(self.events - self.first) // self.slices)
 
     def as_json(self) -> dict[str, Any]:
         """What must be the same when a run is resumed."""
@@ -113,6 +114,9 @@ def run(options: Options, say: Callable[[str], None]) -> State:
     """To the end. RuntimeError: something ended, or nothing was stored for two minutes."""
     path = options.folder / "state.json"
     state = State.load(path, options)
+    if state.counts:  # of a run that came to its end, and whose data were kept
+        shutil.rmtree(options.folder)
+        state = State(options.as_json())
     state.lives += 1
     state.save(path)
     began = time.monotonic() - state.seconds
@@ -127,7 +131,7 @@ def run(options: Options, say: Callable[[str], None]) -> State:
             state.seconds = time.monotonic() - began
             state.save(path)
             say(_progress(state, options))
-            if len(state.slices) in (2, options.slices + 1):
+            if len(state.bare_us) < (len(state.slices) > 1) + (len(state.slices) > options.slices):
                 state.bare_us.append(_bare_us(on, options.each))
                 state.save(path)
         state.log = on.log_end()

@@ -10,9 +10,10 @@ the line has at its beginning. Noise makes it wider: a noisy run misses, it neve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean
+from statistics import linear_regression, mean
 
 from scipy import stats
 
@@ -35,18 +36,22 @@ class Trend:
 def trend(x: Sequence[float], y: Sequence[float], *, over: tuple[float, float]) -> Trend:
     """The line through y at x, and its growth over a range of x.
 
-    ValueError: fewer than 3 points, all at one x, or a level that is not above 0.
+    ValueError (StatisticsError): fewer than 3 points, all at one x, a level that is not above 0.
     """
     if len(x) < 3:
         raise ValueError(f"{len(x)} points: expected at least 3")
-    line = stats.linregress(x, y)
+    slope, intercept = linear_regression(x, y)
     begin, end = over
-    level = float(line.intercept + line.slope * begin)
+    level = intercept + slope * begin
     if level <= 0:
         raise ValueError(f"the line begins at {level:g}: expected more than 0")
-    margin = float(stats.t.ppf(CERTAIN, len(x) - 2)) * float(line.stderr)
+    rest = sum((b - intercept - slope * a) ** 2 for a, b in zip(x, y, strict=True))
+    middle = mean(x)
+    spread = sum((a - middle) ** 2 for a in x)
+    error = math.sqrt(rest / (len(x) - 2) / spread)
+    margin = float(stats.t.ppf(CERTAIN, len(x) - 2)) * error
     share = (end - begin) / level
-    return Trend(level, float(line.slope) * share, (float(line.slope) + margin) * share)
+    return Trend(level, slope * share, (slope + margin) * share)
 
 
 def means(

@@ -20,7 +20,7 @@ BAR = 10.0
 
 
 def judge(state: State, options: Options) -> dict[str, Figure]:
-    """Figures of a whole run."""
+    """Figures of a whole run. ValueError: no worker process took the four slices of a line."""
     judged = state.slices[1:]
     over = (float(options.first), float(options.events))
     one_life = longest_life(state.slices)
