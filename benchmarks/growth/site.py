@@ -31,10 +31,14 @@ from streamgauge.storage.settings import StoreSettings
 
 PARTITION_CAP_BYTES = 4 << 30
 POSITION = "SELECT arraySum(mapValues(maxMap(next))) AS n FROM events WHERE kind = 1"
-DISK = (
-    "SELECT count() AS parts, sum(bytes_on_disk) AS bytes FROM system.parts"
-    " WHERE active AND database = currentDatabase()"
+PARTS = (
+    "SELECT count() AS parts, sum(bytes_on_disk) AS bytes,"
+    " (SELECT sum(value) FROM system.events WHERE event = 'MergedRows') AS merged,"
+    " (SELECT sum(value) FROM system.events WHERE event = 'MergeTreeDataWriterRows') AS inserted"
+    " FROM system.parts WHERE active AND database = currentDatabase()"
 )
+MERGES = "SELECT count() AS n FROM system.merges WHERE database = currentDatabase()"
+REST_S = 1.0
 STOP_S = 30.0
 
 
@@ -80,10 +84,19 @@ class Site:
             consumer.close()
         return sum(high for _, high in ends)
 
-    def disk(self) -> dict[str, int]:
-        """parts and bytes of the database."""
-        (row,) = self.client.query(DISK)
+    def parts(self) -> dict[str, int]:
+        """parts and bytes of the database; rows merged and inserted since the store started."""
+        (row,) = self.client.query(PARTS)
         return {name: int(value) for name, value in row.items()}
+
+    def rest(self, most_s: float) -> None:
+        """Wait until the store has merged nothing for a second; at most so long."""
+        deadline = time.monotonic() + most_s
+        quiet = time.monotonic()
+        while (now := time.monotonic()) < min(deadline, quiet + REST_S):
+            time.sleep(REST_S / 5)
+            (row,) = self.client.query(MERGES)
+            quiet = now if row["n"] else quiet
 
     def check(self) -> None:
         """RuntimeError if the worker or the sender has ended."""

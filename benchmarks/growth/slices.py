@@ -1,8 +1,9 @@
 """A log that grows, slice by slice, through one worker: what an event costs in each. Resumable.
 
 In: `Options`. Out: slices. The first is warm-up and origin, the others are of one size. In each the
-sender puts its events into the log at full speed, while the worker takes them; a slice ends when
-`events` is past them. Its CPU is all that worker and store use in that time, merges included.
+sender puts its events into the log at full speed, while the worker takes them. A slice ends when
+`events` is past them and the store is at rest: its CPU is all that worker and store use until then,
+so that it has the merges that it caused and no others.
 
 `state.json` holds the slices that are done. A slice that was cut off begins anew with other events:
 its numbers are taken before it begins, and never given again.
@@ -24,8 +25,9 @@ from benchmarks.memory import counts
 from benchmarks.stream import measure
 from streamgauge.deploy.paths import write_atomic
 
-LOOK_S = 0.5
+LOOK_S = 1.0
 STALLED_S = 120.0
+MERGED_S = 60.0
 AT_ONCE = 8_000
 """Messages that bare `consume()` asks for."""
 
@@ -51,7 +53,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one was. begin: events in the log before it. us: CPU an event. mb: mean, resident."""
+    """What one was. begin: events in the log before it. us: CPU an event. mb: mean, resident.
+
+    merged: rows that went through a merge for one that was inserted. disk_bytes: an event, of all.
+    """
 
     life: int
     begin: int
@@ -63,6 +68,7 @@ class Slice:
     store_mb: float
     parts: int
     disk_bytes: float
+    merged: float
 
     @property
     def us(self) -> float:
@@ -149,20 +155,23 @@ def _caught_up(on: Site) -> None:
 
 
 def _slice(on: Site, life: int, number: int, n: int) -> Slice:
-    log, orders, before = on.log_end(), on.sender.done, on.look()
+    log, orders, rows, before = on.log_end(), on.sender.done, on.parts(), on.look()
     on.sender.order(number, n)
     looks = [before, *_looks(on, log + n, orders=orders + 1)]
-    after = looks[-1]
+    wall_s = looks[-1].at_s - before.at_s
+    on.rest(MERGED_S)
+    after = on.look()
     if on.log_end() != log + n:
         raise RuntimeError(f"{n:,} were sent: the log went from {log:,} to {on.log_end():,}")
-    disk = on.disk()
+    parts = on.parts()
     return Slice(
-        life=life, begin=log, events=n, wall_s=after.at_s - before.at_s,
+        life=life, begin=log, events=n, wall_s=wall_s,
         worker_us=(after.worker_cpu_s - before.worker_cpu_s) / n * 1e6,
         store_us=(after.store_cpu_s - before.store_cpu_s) / n * 1e6,
         worker_mb=mean(look.worker_mb for look in looks),
         store_mb=mean(look.store_mb for look in looks),
-        parts=disk["parts"], disk_bytes=disk["bytes"] / (log + n),
+        parts=parts["parts"], disk_bytes=parts["bytes"] / (log + n),
+        merged=(parts["merged"] - rows["merged"]) / (parts["inserted"] - rows["inserted"]),
     )  # fmt: skip
 
 
@@ -201,5 +210,6 @@ def _progress(state: State, options: Options) -> str:
         f"{(last.begin + last.events) / 1e6:6.2f} million, {minutes}:{seconds:02} left;"
         f" {last.us:.1f} us an event: worker {last.worker_us:.1f}, store {last.store_us:.1f};"
         f" {last.events / last.wall_s:,.0f} events/s; worker {last.worker_mb:.0f} MB,"
-        f" store {last.store_mb:.0f} MB, {last.parts} parts, {last.disk_bytes:.0f} bytes an event"
+        f" store {last.store_mb:.0f} MB, {last.parts} parts, {last.disk_bytes:.0f} bytes an event,"
+        f" {last.merged:.1f} rows merged for one"
     )

@@ -9,7 +9,7 @@ never interrupted. A line over a part of the range, and its bound, are drawn out
 from __future__ import annotations
 
 from collections import Counter
-from statistics import median
+from statistics import mean, median
 
 from benchmarks.growth.slices import Options, Slice, State
 from benchmarks.growth.trend import FEWEST, Trend, trend
@@ -59,6 +59,8 @@ def judge(state: State, options: Options) -> dict[str, Figure]:
         "memory of the store, growth at most": _most(memory([s.store_mb for s in one_life])),
         "memory of the store, peak": Figure(state.peaks_mb[1], "MB", better="lower"),
         "store, disk an event, at the end": Figure(judged[-1].disk_bytes, "bytes", better="lower"),
+        "store, rows merged for one inserted, first half": _merged(judged[: len(judged) // 2]),
+        "store, rows merged for one inserted, second half": _merged(judged[len(judged) // 2 :]),
         "store, parts at the end": Figure(judged[-1].parts, "", better="lower"),
         "lives of the run": Figure(state.lives, "", better="lower"),
         "time": Figure(state.seconds, "s", better="lower"),
@@ -73,6 +75,11 @@ def longest_life(slices: list[Slice]) -> list[Slice]:
 
 def _most(found: Trend, *, bar: float | None = None) -> Figure:
     return Figure(100 * found.most, "%", bar=bar, better="lower")
+
+
+def _merged(slices: list[Slice]) -> Figure:
+    """Mean of slices of one size: what the store does anew for each event, whatever the machine."""
+    return Figure(mean(s.merged for s in slices), "x", better="lower")
 
 
 def _pace(slices: list[Slice]) -> float:

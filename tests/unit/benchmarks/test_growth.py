@@ -96,7 +96,7 @@ def ran(us: list[float], worker_mb: list[float], *, lives: tuple[int, ...] = (1,
     def one(number: int, us: float, mb: float) -> Slice:
         begin = MILLION + (number - 1) * OPTIONS.each if number else 0
         events = OPTIONS.each if number else MILLION
-        return Slice(lives[number], begin, events, 20.0, us / 2, us / 2, mb, 400.0, 30, 50.0)
+        return Slice(lives[number], begin, events, 20.0, us / 2, us / 2, mb, 400.0, 30, 50.0, 2.0)
 
     pairs = zip([3 * us[0], *us], [worker_mb[0] / 2, *worker_mb], strict=True)
     whole = 20 * MILLION
