@@ -4,6 +4,7 @@ In: slices, and what stands at the end. Out: figures with their bars. Cost and m
 lines over the events in the log (trend.py): cost over all slices after the first, memory over those
 of the worker process that took the most, its first left out; these are the same if the run was
 never interrupted. A line over a part of the range, and its bound, are drawn out over the whole.
+"Apart from merges": at the same number of rows merged for one that was inserted, which is uneven.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def judge(state: State, options: Options) -> dict[str, Figure]:
     over = (float(options.first), float(options.events))
     one_life = longest_life(state.slices)
 
-    def cost(us: list[float]) -> Trend:
-        return trend([s.middle for s in judged], us, over=over)
+    def cost(us: list[float], beside: list[float] | None = None) -> Trend:
+        return trend([s.middle for s in judged], us, over=over, beside=beside)
 
     def memory(mb: list[float]) -> Trend:
         return trend([s.middle for s in one_life], mb, over=over)
@@ -40,6 +41,9 @@ def judge(state: State, options: Options) -> dict[str, Figure]:
         "rows and windows against it, differences": Figure(wrong, "", bar=0, better="lower"),
         "worker and store, CPU an event, growth at most": _most(both, bar=BAR),
         "the same as the line has it": Figure(100 * both.growth, "%", better="lower"),
+        "apart from merges, CPU, growth at most": _most(
+            cost([s.us for s in judged], beside=[s.merged for s in judged])
+        ),
         "worker, CPU, growth at most": _most(cost([s.worker_us for s in judged])),
         "store, CPU, growth at most": _most(cost([s.store_us for s in judged])),
         "worker and store, CPU an event, at the start": Figure(both.level, "us", better="lower"),
