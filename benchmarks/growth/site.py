@@ -33,12 +33,11 @@ PARTITION_CAP_BYTES = 4 << 30
 POSITION = "SELECT arraySum(mapValues(maxMap(next))) AS n FROM events WHERE kind = 1"
 PARTS = (
     "SELECT count() AS parts, sum(bytes_on_disk) AS bytes,"
-    " (SELECT sum(value) FROM system.events WHERE event = 'MergedRows') AS merged,"
-    " (SELECT sum(value) FROM system.events WHERE event = 'MergeTreeDataWriterRows') AS inserted"
+    " (SELECT sum(value) FROM system.events WHERE event = 'MergedUncompressedBytes') AS merged"
     " FROM system.parts WHERE active AND database = currentDatabase()"
 )
 MERGES = "SELECT count() AS n FROM system.merges WHERE database = currentDatabase()"
-REST_S = 1.0
+REST_S = 2.0
 STOP_S = 30.0
 
 
@@ -85,12 +84,12 @@ class Site:
         return sum(high for _, high in ends)
 
     def parts(self) -> dict[str, int]:
-        """parts and bytes of the database; rows merged and inserted since the store started."""
+        """parts and bytes of the database; merged: bytes, unpacked, since the store started."""
         (row,) = self.client.query(PARTS)
         return {name: int(value) for name, value in row.items()}
 
     def rest(self, most_s: float) -> None:
-        """Wait until the store has merged nothing for a second; at most so long."""
+        """Wait until the store has merged nothing for two seconds; at most so long."""
         deadline = time.monotonic() + most_s
         quiet = time.monotonic()
         while (now := time.monotonic()) < min(deadline, quiet + REST_S):

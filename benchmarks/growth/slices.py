@@ -2,8 +2,8 @@
 
 In: `Options`. Out: slices. The first is warm-up and origin, the others are of one size. In each the
 sender puts its events into the log at full speed, while the worker takes them. A slice ends when
-`events` is past them and the store is at rest: its CPU is all that worker and store use until then,
-so that it has the merges that it caused and no others.
+`events` is past them and the store is at rest: its CPU is all that worker and store have used since
+the end of the one before, so that most merges are in the slice that caused them, and all in one.
 
 `state.json` holds the slices that are done. A slice that was cut off begins anew with other events:
 its numbers are taken before it begins, and never given again.
@@ -32,6 +32,10 @@ AT_ONCE = 8_000
 """Messages that bare `consume()` asks for."""
 
 
+Mark = tuple[Look, dict[str, int]]
+"""Where a slice ends: a look, and what there is of parts (Site.parts)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """first: events of the warm-up; slices: so many of one size after it, up to `events`."""
@@ -55,7 +59,7 @@ class Options:
 class Slice:
     """What one was. begin: events in the log before it. us: CPU an event. mb: mean, resident.
 
-    merged: rows that went through a merge for one that was inserted. disk_bytes: an event, of all.
+    merged: bytes, unpacked, that merges read for an event. disk_bytes: of all, packed, an event.
     """
 
     life: int
@@ -128,11 +132,13 @@ def run(options: Options, say: Callable[[str], None]) -> State:
     began = time.monotonic() - state.seconds
     with site(options.folder, database="growth") as on:
         _caught_up(on)
+        mark = _mark(on)
         while len(state.slices) <= options.slices:
             n = options.each if state.slices else options.first
             begin, state.number = state.number, state.number + n
             state.save(path)
-            state.slices.append(_slice(on, state.lives, begin, n))
+            done, mark = _slice(on, state.lives, begin, n, since=mark)
+            state.slices.append(done)
             state.peaks_mb = _larger(state.peaks_mb, on.peaks_mb())
             state.seconds = time.monotonic() - began
             state.save(path)
@@ -140,6 +146,7 @@ def run(options: Options, say: Callable[[str], None]) -> State:
             if len(state.bare_us) < (len(state.slices) > 1) + (len(state.slices) > options.slices):
                 state.bare_us.append(_bare_us(on, options.each))
                 state.save(path)
+                mark = _mark(on)
         state.log = on.log_end()
         on.stop_worker()
         state.counts = counts(on.settings)
@@ -154,25 +161,31 @@ def _caught_up(on: Site) -> None:
         pass
 
 
-def _slice(on: Site, life: int, number: int, n: int) -> Slice:
-    log, orders, rows, before = on.log_end(), on.sender.done, on.parts(), on.look()
-    on.sender.order(number, n)
-    looks = [before, *_looks(on, log + n, orders=orders + 1)]
-    wall_s = looks[-1].at_s - before.at_s
+def _mark(on: Site) -> Mark:
+    """Now, with the store at rest."""
     on.rest(MERGED_S)
-    after = on.look()
+    return on.look(), on.parts()
+
+
+def _slice(on: Site, life: int, number: int, n: int, *, since: Mark) -> tuple[Slice, Mark]:
+    """since: where the one before it ended, so that nothing falls between them."""
+    log, orders, began = on.log_end(), on.sender.done, time.monotonic()
+    on.sender.order(number, n)
+    looks = list(_looks(on, log + n, orders=orders + 1))
+    mark = _mark(on)
+    (before, before_parts), (after, parts) = since, mark
     if on.log_end() != log + n:
         raise RuntimeError(f"{n:,} were sent: the log went from {log:,} to {on.log_end():,}")
-    parts = on.parts()
-    return Slice(
-        life=life, begin=log, events=n, wall_s=wall_s,
+    done = Slice(
+        life=life, begin=log, events=n, wall_s=looks[-1].at_s - began,
         worker_us=(after.worker_cpu_s - before.worker_cpu_s) / n * 1e6,
         store_us=(after.store_cpu_s - before.store_cpu_s) / n * 1e6,
         worker_mb=mean(look.worker_mb for look in looks),
         store_mb=mean(look.store_mb for look in looks),
         parts=parts["parts"], disk_bytes=parts["bytes"] / (log + n),
-        merged=(parts["merged"] - rows["merged"]) / (parts["inserted"] - rows["inserted"]),
+        merged=(parts["merged"] - before_parts["merged"]) / n,
     )  # fmt: skip
+    return done, mark
 
 
 def _looks(on: Site, end: int, *, orders: int = 0) -> Iterator[Look]:
@@ -211,5 +224,5 @@ def _progress(state: State, options: Options) -> str:
         f" {last.us:.1f} us an event: worker {last.worker_us:.1f}, store {last.store_us:.1f};"
         f" {last.events / last.wall_s:,.0f} events/s; worker {last.worker_mb:.0f} MB,"
         f" store {last.store_mb:.0f} MB, {last.parts} parts, {last.disk_bytes:.0f} bytes an event,"
-        f" {last.merged:.1f} rows merged for one"
+        f" {last.merged:,.0f} bytes merged for it"
     )

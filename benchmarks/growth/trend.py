@@ -33,44 +33,25 @@ class Trend:
     most: float
 
 
-def trend(
-    x: Sequence[float],
-    y: Sequence[float],
-    *,
-    over: tuple[float, float],
-    beside: Sequence[float] | None = None,
-) -> Trend:
+def trend(x: Sequence[float], y: Sequence[float], *, over: tuple[float, float]) -> Trend:
     """The line through y at x, and its growth over a range of x.
 
-    beside: another cause, at the same points: what y owes to it is taken out first (both y and x
-    without their lines over it), and the level is that at its mean. ValueError: too few points, all
-    at one x, or a level that is not above 0.
+    ValueError (StatisticsError): fewer than 3 points, all at one x, a level that is not above 0.
     """
-    free = len(x) - (2 if beside is None else 3)
-    if free < 1:
-        raise ValueError(f"{len(x)} points: expected at least {len(x) - free + 1}")
-    dx, dy = _rest(x, beside), _rest(y, beside)
-    spread = sum(a * a for a in dx)
-    if not spread:
-        raise ValueError(f"all points are at {x[0]:g}: expected at least two places")
-    slope = sum(a * b for a, b in zip(dx, dy, strict=True)) / spread
+    if len(x) < 3:
+        raise ValueError(f"{len(x)} points: expected at least 3")
+    slope, intercept = linear_regression(x, y)
     begin, end = over
-    level = mean(y) + slope * (begin - mean(x))
+    level = intercept + slope * begin
     if level <= 0:
         raise ValueError(f"the line begins at {level:g}: expected more than 0")
-    left = sum((b - slope * a) ** 2 for a, b in zip(dx, dy, strict=True))
-    margin = float(stats.t.ppf(CERTAIN, free)) * math.sqrt(left / free / spread)
+    rest = sum((b - intercept - slope * a) ** 2 for a, b in zip(x, y, strict=True))
+    middle = mean(x)
+    spread = sum((a - middle) ** 2 for a in x)
+    error = math.sqrt(rest / (len(x) - 2) / spread)
+    margin = float(stats.t.ppf(CERTAIN, len(x) - 2)) * error
     share = (end - begin) / level
     return Trend(level, slope * share, (slope + margin) * share)
-
-
-def _rest(values: Sequence[float], beside: Sequence[float] | None) -> list[float]:
-    """Without their mean, or without their line over another cause."""
-    if beside is None or len(set(beside)) == 1:
-        middle = mean(values)
-        return [value - middle for value in values]
-    slope, intercept = linear_regression(beside, values)
-    return [v - intercept - slope * b for v, b in zip(values, beside, strict=True)]
 
 
 def means(

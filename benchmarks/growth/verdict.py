@@ -4,7 +4,6 @@ In: slices, and what stands at the end. Out: figures with their bars. Cost and m
 lines over the events in the log (trend.py): cost over all slices after the first, memory over those
 of the worker process that took the most, its first left out; these are the same if the run was
 never interrupted. A line over a part of the range, and its bound, are drawn out over the whole.
-"Apart from merges": at the same number of rows merged for one that was inserted, which is uneven.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ def judge(state: State, options: Options) -> dict[str, Figure]:
     over = (float(options.first), float(options.events))
     one_life = longest_life(state.slices)
 
-    def cost(us: list[float], beside: list[float] | None = None) -> Trend:
-        return trend([s.middle for s in judged], us, over=over, beside=beside)
+    def cost(us: list[float]) -> Trend:
+        return trend([s.middle for s in judged], us, over=over)
 
     def memory(mb: list[float]) -> Trend:
         return trend([s.middle for s in one_life], mb, over=over)
@@ -41,9 +40,6 @@ def judge(state: State, options: Options) -> dict[str, Figure]:
         "rows and windows against it, differences": Figure(wrong, "", bar=0, better="lower"),
         "worker and store, CPU an event, growth at most": _most(both, bar=BAR),
         "the same as the line has it": Figure(100 * both.growth, "%", better="lower"),
-        "apart from merges, CPU, growth at most": _most(
-            cost([s.us for s in judged], beside=[s.merged for s in judged])
-        ),
         "worker, CPU, growth at most": _most(cost([s.worker_us for s in judged])),
         "store, CPU, growth at most": _most(cost([s.store_us for s in judged])),
         "worker and store, CPU an event, at the start": Figure(both.level, "us", better="lower"),
@@ -63,8 +59,8 @@ def judge(state: State, options: Options) -> dict[str, Figure]:
         "memory of the store, growth at most": _most(memory([s.store_mb for s in one_life])),
         "memory of the store, peak": Figure(state.peaks_mb[1], "MB", better="lower"),
         "store, disk an event, at the end": Figure(judged[-1].disk_bytes, "bytes", better="lower"),
-        "store, rows merged for one inserted, first half": _merged(judged[: len(judged) // 2]),
-        "store, rows merged for one inserted, second half": _merged(judged[len(judged) // 2 :]),
+        "store, merged for an event, first half": _merged(judged[: len(judged) // 2]),
+        "store, merged for an event, second half": _merged(judged[len(judged) // 2 :]),
         "store, parts at the end": Figure(judged[-1].parts, "", better="lower"),
         "lives of the run": Figure(state.lives, "", better="lower"),
         "time": Figure(state.seconds, "s", better="lower"),
@@ -83,7 +79,7 @@ def _most(found: Trend, *, bar: float | None = None) -> Figure:
 
 def _merged(slices: list[Slice]) -> Figure:
     """Mean of slices of one size: what the store does anew for each event, whatever the machine."""
-    return Figure(mean(s.merged for s in slices), "x", better="lower")
+    return Figure(mean(s.merged for s in slices), "bytes", better="lower")
 
 
 def _pace(slices: list[Slice]) -> float:
