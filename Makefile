@@ -37,7 +37,7 @@ bench-stream: $(VENV)/.dev ## the metrics worker against other ways to consume; 
 bench-memory: $(VENV)/.dev ## memory of worker and store: fat events, many and hostile labels; ten minutes
 	@$(BIN)/python -m benchmarks.memory
 
-bench-growth: $(VENV)/.dev ## cost and memory as a log grows to 20 million events, and over an hour; 1.5 hours, resumable
+bench-growth: $(VENV)/.dev ## cost and memory as a log grows to 20 million events, and over an hour; two hours, resumable
 	@$(BIN)/python -m benchmarks.growth
 	@$(BIN)/python -m benchmarks.growth --hour
 

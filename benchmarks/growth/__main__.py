@@ -1,11 +1,12 @@
 """CPU per event and memory of the metrics worker and the store: do they grow?
 
-    python -m benchmarks.growth [--events N] [--first N] [--slices N]     a log of 20 million events
+    python -m benchmarks.growth [--rounds N] [--events N]            a log of 20 million events
     python -m benchmarks.growth --hour [--seconds S] [--rate R]          2,000 a second by the clock
 
 Real Kafka, 8 partitions, 1 KB events, one worker with its default settings. The first can be
 interrupted: started again with the same options, it goes on. The second begins anew. Data and logs
-are in a folder below --folder, removed after a run that reached its bars.
+are in folders below --folder: those of a round are removed if its counts are exact, those of the
+hour if it reached its bars.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=20_000_000)
     parser.add_argument("--first", type=int, default=1_000_000, help="of them: warm-up")
     parser.add_argument("--slices", type=int, default=20, help="of equal size, after the first")
+    parser.add_argument("--rounds", type=int, default=3, help="each with a log of its own")
     parser.add_argument("--hour", action="store_true", help="by the clock instead")
     parser.add_argument("--seconds", type=float, default=3_600.0)
     parser.add_argument("--rate", type=float, default=2_000.0, help="events a second")
@@ -37,16 +39,19 @@ def main() -> int:
 
 
 def _log(given: argparse.Namespace) -> int:
-    options = slices.Options(given.folder / "log", given.events, given.first, given.slices)
+    rounds = [
+        slices.Options(given.folder / f"round-{number}", given.events, given.first, given.slices)
+        for number in range(1, given.rounds + 1)
+    ]
     try:
-        figures = judge(slices.run(options, _say), options)
+        figures = judge([slices.run(options, _say) for options in rounds], rounds[0])
     except ValueError as error:
         sys.stderr.write(f"growth: {error}\n")
         return 2
     whole = given.events >= 20_000_000 and given.first <= 1_000_000
     status = close("growth", figures, keep=whole)
-    if status == 0:
-        shutil.rmtree(options.folder)
+    for options in rounds:
+        options.path.unlink()
     return status
 
 

@@ -1,12 +1,12 @@
-"""A log that grows, slice by slice, through one worker: what an event costs in each. Resumable.
+"""A log that grows, slice by slice, through one worker: one round, what an event costs. Resumable.
 
 In: `Options`. Out: slices. The first is warm-up and origin, the others are of one size. In each the
 sender puts its events into the log at full speed, while the worker takes them. A slice ends when
 `events` is past them and the store is at rest: its CPU is all that worker and store have used since
 the end of the one before, so that most merges are in the slice that caused them, and all in one.
 
-`state.json` holds the slices that are done. A slice that was cut off begins anew with other events:
-its numbers are taken before it begins, and never given again.
+A file beside the folder of the data holds the slices that are done. A slice that was cut off begins
+anew with other events: its numbers are taken before it begins, and never given again.
 """
 
 from __future__ import annotations
@@ -38,12 +38,17 @@ Mark = tuple[Look, dict[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """first: events of the warm-up; slices: so many of one size after it, up to `events`."""
+    """folder: of the data. first: events of the warm-up. slices: after it, up to `events`."""
 
     folder: Path
     events: int
     first: int
     slices: int
+
+    @property
+    def path(self) -> Path:
+        """Where the state is kept."""
+        return self.folder.with_suffix(".json")
 
     @property
     def each(self) -> int:
@@ -102,9 +107,15 @@ class State:
     log: int = 0
     counts: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def wrong(self) -> int:
+        """By how much rows and windows differ from the log; of a round that is done."""
+        return sum(abs(self.counts[name] - self.log) for name in ("raw", "n10", "n60", "n3600"))
+
     @classmethod
-    def load(cls, path: Path, options: Options) -> State:
-        """Of an interrupted run with these options, else a new one; ValueError: other options."""
+    def load(cls, options: Options) -> State:
+        """Of a round with these options, done or not, else a new one; ValueError: other options."""
+        path = options.path
         if not path.exists():
             return cls(options.as_json())
         kept = json.loads(path.read_text())
@@ -121,12 +132,15 @@ class State:
 
 
 def run(options: Options, say: Callable[[str], None]) -> State:
-    """To the end. RuntimeError: something ended, or nothing was stored for two minutes."""
-    path = options.folder / "state.json"
-    state = State.load(path, options)
-    if state.counts:  # of a run that came to its end, and whose data were kept
-        shutil.rmtree(options.folder)
-        state = State(options.as_json())
+    """To the end; what was done is not done again, and data whose counts are exact are removed.
+
+    RuntimeError: something ended, or nothing was stored for two minutes.
+    """
+    path, state = options.path, State.load(options)
+    if state.counts:
+        return state
+    if not state.slices:
+        shutil.rmtree(options.folder, ignore_errors=True)  # of a run that was judged
     state.lives += 1
     state.save(path)
     began = time.monotonic() - state.seconds
@@ -152,6 +166,8 @@ def run(options: Options, say: Callable[[str], None]) -> State:
         state.counts = counts(on.settings)
     state.seconds = time.monotonic() - began
     state.save(path)
+    if not state.wrong:
+        shutil.rmtree(options.folder)
     return state
 
 

@@ -117,7 +117,7 @@ def missed(figures: dict[str, Figure]) -> set[str]:
 
 
 def test_flat_noise_is_not_judged_as_growth() -> None:
-    figures = judge(ran(noisy(50, noise=0.02), noisy(280, noise=0.01, seed=2)), OPTIONS)
+    figures = judge([ran(noisy(50, noise=0.02), noisy(280, noise=0.01, seed=2))], OPTIONS)
     assert missed(figures) == set()
     assert figures["worker and store, CPU an event, at the start"].value == pytest.approx(50, 0.05)
     assert figures["events through one worker process"].value == 20 * MILLION
@@ -125,25 +125,25 @@ def test_flat_noise_is_not_judged_as_growth() -> None:
 
 def test_real_growth_of_cost_or_memory_is_missed() -> None:
     flat = noisy(50, noise=0.02)
-    assert missed(judge(ran(noisy(50, growth=0.12, noise=0.01), flat), OPTIONS)) == {COST}
-    assert missed(judge(ran(flat, noisy(280, growth=0.12, noise=0.005)), OPTIONS)) == {MEMORY}
+    assert missed(judge([ran(noisy(50, growth=0.12, noise=0.01), flat)], OPTIONS)) == {COST}
+    assert missed(judge([ran(flat, noisy(280, growth=0.12, noise=0.005))], OPTIONS)) == {MEMORY}
 
 
 def test_growth_below_the_bar_is_missed_too_if_the_noise_cannot_rule_out_more() -> None:
-    assert missed(judge(ran(noisy(50, noise=0.3), noisy(280)), OPTIONS)) == {COST}
+    assert missed(judge([ran(noisy(50, noise=0.3), noisy(280))], OPTIONS)) == {COST}
 
 
 def test_the_warm_up_is_the_origin_and_no_slice_of_the_line() -> None:
-    figures = judge(ran(noisy(50), noisy(280)), OPTIONS)
+    figures = judge([ran(noisy(50), noisy(280))], OPTIONS)
     assert figures[COST].value == pytest.approx(0, abs=1e-6)
-    assert figures["slices"].value == 20
+    assert figures["slices of a round"].value == 20
 
 
 def test_a_lost_row_or_a_peak_over_the_bar_is_missed() -> None:
     state = ran(noisy(50), noisy(280))
     state.counts["n60"] -= 1
     state.peaks_mb = (401.0, 700.0)
-    assert missed(judge(state, OPTIONS)) == {
+    assert missed(judge([state], OPTIONS)) == {
         "rows and windows against it, differences", "memory of the worker, peak",
     }  # fmt: skip
 
@@ -153,13 +153,27 @@ def test_memory_is_judged_over_the_process_that_took_the_most() -> None:
     small_at_first = [150.0] * 6 + [150.0] + [280.0] * 13  # the second process begins small again
     state = ran(noisy(50), small_at_first, lives=lives)
     assert [s.worker_mb for s in longest_life(state.slices)] == [280.0] * 13
-    figures = judge(state, OPTIONS)
+    figures = judge([state], OPTIONS)
     assert missed(figures) == set()
     assert figures["events through one worker process"].value == 14 * OPTIONS.each
 
 
+def test_rounds_are_judged_together_and_narrow_the_bound() -> None:
+    rounds = [ran(noisy(50, noise=0.08, seed=seed), noisy(280)) for seed in range(5)]
+    bounds = [
+        abs(figures[COST].value - figures["the same as the line has it"].value)
+        for figures in (judge(rounds[:1], OPTIONS), judge(rounds, OPTIONS))
+    ]
+    assert bounds[1] < 0.6 * bounds[0]
+    rounds[3].peaks_mb, rounds[4].log = (500.0, 700.0), 20 * MILLION + 1
+    figures = judge(rounds, OPTIONS)
+    assert figures["memory of the worker, peak"].value == 500
+    assert figures["rows and windows against it, differences"].value == 4
+    assert figures["events in the log"].value == 20 * MILLION
+
+
 def test_growth_is_told_beside_a_consumer_without_history() -> None:
-    figures = judge(ran(noisy(50, growth=0.05), noisy(280)), OPTIONS)
+    figures = judge([ran(noisy(50, growth=0.05), noisy(280))], OPTIONS)
     ratio = figures["growth, first to last slice, ours to its"].value
     assert ratio == pytest.approx((1 + 0.05 * 19.5 / 20) / (1 + 0.05 * 0.5 / 20) / 1.05)
 
