@@ -43,8 +43,12 @@ def _log(given: argparse.Namespace) -> int:
         slices.Options(given.folder / f"round-{number}", given.events, given.first, given.slices)
         for number in range(1, given.rounds + 1)
     ]
+    states = []
     try:
-        figures = judge([slices.run(options, _say) for options in rounds], rounds[0])
+        for number, options in enumerate(rounds, 1):
+            _say(f"round {number} of {given.rounds}")
+            states.append(slices.run(options, _say))
+        figures = judge(states, rounds[0])
     except ValueError as error:
         sys.stderr.write(f"growth: {error}\n")
         return 2
