@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 SEED      ?= 1
 INCIDENTS ?= all
 
-.PHONY: help demo up down status test test-full bench-stream bench-memory bench-peers soak lint types lock clean
+.PHONY: help demo up down status test test-full bench-stream bench-memory bench-growth bench-peers soak lint types lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ bench-stream: $(VENV)/.dev ## the metrics worker against other ways to consume; 
 
 bench-memory: $(VENV)/.dev ## memory of worker and store: fat events, many and hostile labels; ten minutes
 	@$(BIN)/python -m benchmarks.memory
+
+bench-growth: $(VENV)/.dev ## cost and memory as a log grows to 20 million events, and over an hour; two hours, resumable
+	@$(BIN)/python -m benchmarks.growth
+	@$(BIN)/python -m benchmarks.growth --hour
 
 bench-peers: $(VENV)/.dev ## the whole stack against Arize Phoenix and MLflow; installs both (2 GB), ten minutes
 	@$(BIN)/python -m benchmarks.peers

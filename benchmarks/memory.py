@@ -15,12 +15,11 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks.load import WORDS, events, send
 from benchmarks.report import Figure, close
-from benchmarks.services import Services, outcome, services
+from benchmarks.services import Services, outcome, resident_mb, services
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
 
@@ -83,13 +82,6 @@ CASES: dict[str, tuple[int, Callable[[int, int], Values], float]] = {
 """Events, their maker, and the bar for the worker's memory, MB; generous where they are absurd."""
 
 
-def peak_mb(pid: int) -> float:
-    """Peak of a process's resident memory since its start."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (kb,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(kb) / 1024
-
-
 def counts(store: StoreSettings) -> dict[str, int]:
     """Raw rows, requests in the windows of each resolution, cells of 10 s, requests in overflow."""
     with connect(store) as client:
@@ -110,10 +102,9 @@ def measure(on: Services, n: int) -> dict[str, float]:
         found = counts(store)
         if {found[name] for name in ("raw", "n10", "n60", "n3600")} != {n}:
             raise RuntimeError(f"{n} events were sent: {found}")
-        assert on.store.pid is not None
         return {
             "worker": run["rss_mb"],
-            "store": peak_mb(on.store.pid),
+            "store": resident_mb(on.store.pid, "VmHWM"),
             "s": run["wall_s"],
             **found,
         }

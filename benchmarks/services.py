@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import EVENTS
@@ -33,6 +33,13 @@ def cpu_s(pid: int | None) -> float:
         return 0.0
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pid: int, what: Literal["VmRSS", "VmHWM"]) -> float:
+    """Resident memory of a process: now, or its peak since the start."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (kb,) = (line.split()[1] for line in lines if line.startswith(f"{what}:"))
+    return int(kb) / 1024
 
 
 @dataclass(slots=True)
@@ -92,11 +99,19 @@ def outcome(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def services(*, partitions: int = 8, memory_mb: int = 2048) -> Iterator[Services]:
-    """Start both in a temporary folder; ended and removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as name:
-        folder = Path(name)
-        kafka = LocalKafka(folder / "kafka")
+def services(
+    *,
+    partitions: int = 8,
+    memory_mb: int = 2048,
+    folder: Path | None = None,
+    partition_cap_bytes: int = 1 << 30,
+) -> Iterator[Services]:
+    """Start both in a temporary folder, or in one that is kept; ended afterwards."""
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix="streamgauge-bench-"))
+            folder = Path(name)
+        kafka = LocalKafka(folder / "kafka", partition_cap_bytes=partition_cap_bytes)
         store = EmbeddedStore(folder / "store", memory_mb=memory_mb, die_with_parent=True)
         kafka.start()
         try:

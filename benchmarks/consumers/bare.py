@@ -1,6 +1,6 @@
 """confluent-kafka's `consume(n)` before the same code.
 
-python -m benchmarks.consumers.bare N n
+python -m benchmarks.consumers.bare N n [last]        last: the end of the topic, not its beginning
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from streamgauge.stream_processors.settings import WorkerSettings
 
 
 def main() -> None:
-    """Read from the beginning of each partition until so many events have landed."""
+    """Read from the beginning of each partition, or its end less so many, until so many landed."""
     total, at_once = int(sys.argv[1]), int(sys.argv[2])
     settings, meter = WorkerSettings.from_env(), Meter(total)
     sink = Sink(settings, meter)
@@ -26,7 +26,12 @@ def main() -> None:
             isolation_level="read_committed", fetch_min_bytes=65_536,
         )
     )  # fmt: skip
-    consumer.assign([TopicPartition(sink.topic, p, 0) for p in range(sink.partitions)])
+    starts = [TopicPartition(sink.topic, p, 0) for p in range(sink.partitions)]
+    if sys.argv[3:] == ["last"]:
+        for start in starts:
+            _, high = consumer.get_watermark_offsets(start, timeout=30)
+            start.offset = max(0, high - -(-total // sink.partitions))
+    consumer.assign(starts)
     taken = 0
     while taken < total:
         messages = consumer.consume(at_once, 0.5)

@@ -1,0 +1,156 @@
+"""The process that sends events, by the clock or at full speed, and its driver.
+
+    python -m benchmarks.growth.sender BOOTSTRAP TOPIC PARTITIONS
+
+stdin: orders, lines "START N RATE": the events number START to START + N - 1, RATE a second with
+the present time; RATE 0: as fast as Kafka takes them, SPACING_MS apart by their number. stdout,
+twice a second and after each order: {"acked": of all orders, "done": orders that are acknowledged
+to the end, "behind_s": how late the last one was at most}. Exit 1: Kafka refused an event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from itertools import islice
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from benchmarks.load import T0_MS
+from benchmarks.templates import render
+
+SPACING_MS = 20
+"""20 million events are 4.6 days, some 60 windows of 10 s in each 500 events."""
+AT_ONCE = 1_000
+PAUSE_S = 0.02
+SAY_S = 0.5
+
+
+def by_number(i: int) -> int:
+    """Time of event i at full speed."""
+    return T0_MS + i * SPACING_MS
+
+
+def now_ms(_: int) -> int:
+    """The present."""
+    return time.time_ns() // 1_000_000
+
+
+class Books:
+    """Sends, and knows what Kafka has."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+        self._topic, self._partitions = topic, partitions
+        self._sent = self._done = 0
+        self._behind_s = self._said = 0.0
+        self._failed = ""
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 20,
+                "compression.type": "zstd", "message.timeout.ms": 0, "log_level": 2,
+                "batch.num.messages": 5_000, "queue.buffering.max.messages": 100_000,
+                "delivery.report.only.error": True, "on_delivery": self._refused,
+            }
+        )  # fmt: skip
+
+    def _refused(self, error: KafkaError | None, _: Message) -> None:
+        self._failed = self._failed or str(error)
+
+    def order(self, start: int, n: int, rate: float) -> None:
+        """Send these and wait until Kafka has them."""
+        values = render(n, start, partitions=self._partitions, ts_ms=now_ms if rate else by_number)
+        began, sent, self._behind_s = time.monotonic(), 0, 0.0
+        while sent < n:
+            due = n
+            if rate:
+                due = min(n, int((time.monotonic() - began) * rate) + 1)
+                self._behind_s = max(self._behind_s, (due - sent) / rate)
+            for partition, value in islice(values, min(due - sent, AT_ONCE)):
+                self._send(partition, value)
+                sent += 1
+            self._look(PAUSE_S if sent == due else 0)
+        while len(self._producer):
+            self._look(0.1)
+        self._done += 1
+        self._say()
+
+    def _send(self, partition: int, value: bytes) -> None:
+        while True:
+            try:
+                self._producer.produce(self._topic, value, partition=partition)
+                break
+            except BufferError:
+                self._look(0.1)
+        self._sent += 1
+
+    def _look(self, seconds: float) -> None:
+        self._producer.poll(0)
+        if self._failed:
+            raise SystemExit(f"Kafka refused an event for good: {self._failed}")
+        time.sleep(seconds)
+        if time.monotonic() - self._said >= SAY_S:
+            self._say()
+
+    def _say(self) -> None:
+        self._said = time.monotonic()
+        acked = self._sent - len(self._producer)
+        line = {"acked": acked, "done": self._done, "behind_s": round(self._behind_s, 3)}
+        print(json.dumps(line), flush=True)  # ends us if nobody listens any more
+
+
+class Sender:
+    """The process, and what it has said last. acked: events; done: orders."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+        self.acked = self.done = 0
+        self.behind_s = 0.0
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.growth.sender", bootstrap, topic, str(partitions)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        )  # fmt: skip
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = json.loads(line)
+            self.acked, self.done = said["acked"], said["done"]
+            self.behind_s = said["behind_s"]
+
+    def order(self, start: int, n: int, *, rate: float = 0) -> None:
+        """See the module. Returns at once."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{start} {n} {rate}\n")
+
+    def check(self) -> None:
+        """RuntimeError if it has ended."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the sender ended with {self._process.returncode}")
+
+    def end(self) -> None:
+        """Whatever its state."""
+        self._process.kill()
+        self._process.wait(10)
+        self._listener.join(10)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+def main() -> None:
+    """Follow orders until there are none."""
+    bootstrap, topic, partitions = sys.argv[1:]
+    books = Books(bootstrap, topic, int(partitions))
+    for line in sys.stdin:
+        start, n, rate = line.split()
+        books.order(int(start), int(n), float(rate))
+
+
+if __name__ == "__main__":
+    main()
