@@ -15,9 +15,9 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
+from benchmarks.consumers.meter import peak_mb
 from benchmarks.load import WORDS, events, send
 from benchmarks.report import Figure, close
 from benchmarks.services import Services, outcome, services
@@ -81,13 +81,6 @@ CASES: dict[str, tuple[int, Callable[[int, int], Values], float]] = {
     "hostile labels": (100_000, hostile, 1_200),
 }
 """Events, their maker, and the bar for the worker's memory, MB; generous where they are absurd."""
-
-
-def peak_mb(pid: int) -> float:
-    """Peak of a process's resident memory since its start."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (kb,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(kb) / 1024
 
 
 def counts(store: StoreSettings) -> dict[str, int]:
