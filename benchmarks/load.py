@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from confluent_kafka import Producer
 
@@ -83,8 +83,16 @@ def preload(bootstrap: str, topic: str, n: int, *, partitions: int) -> int:
     return send(bootstrap, topic, events(n, partitions=partitions))
 
 
-def send(bootstrap: str, topic: str, values: Iterable[tuple[int, bytes]]) -> int:
-    """Put values, each with its partition, into the topic; their bytes together."""
+def send(
+    bootstrap: str,
+    topic: str,
+    values: Iterable[tuple[int, bytes]],
+    key: Callable[[bytes], str] | None = None,
+) -> int:
+    """Put values, each with its partition, into the topic; their bytes together.
+
+    key: of a value; then the partition -1 leaves the choice to the key.
+    """
     producer = Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 20, "compression.type": "zstd",
          "queue.buffering.max.messages": 200_000, "batch.num.messages": 5_000}
@@ -93,7 +101,7 @@ def send(bootstrap: str, topic: str, values: Iterable[tuple[int, bytes]]) -> int
     for partition, value in values:
         while True:
             try:
-                producer.produce(topic, value, partition=partition)
+                producer.produce(topic, value, key and key(value), partition=partition)
                 break
             except BufferError:
                 producer.poll(0.1)

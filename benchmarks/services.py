@@ -79,9 +79,15 @@ class Services:
             **more,
         }
 
-    def start(self, consumer: str, *arguments: object, **env: str) -> subprocess.Popen[str]:
-        """A consumer of benchmarks/consumers as a process."""
-        command = [sys.executable, "-m", f"benchmarks.consumers.{consumer}", *map(str, arguments)]
+    def start(
+        self,
+        consumer: str,
+        *arguments: object,
+        python: str | Path = sys.executable,
+        **env: str,
+    ) -> subprocess.Popen[str]:
+        """A consumer of benchmarks/consumers as a process, with this environment alone."""
+        command = [str(python), "-m", f"benchmarks.consumers.{consumer}", *map(str, arguments)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
 
 

@@ -1,4 +1,10 @@
-"""The metrics worker itself: `python -m benchmarks.consumers.ours N`."""
+"""The metrics worker itself.
+
+python -m benchmarks.consumers.ours N [PARTITIONS]
+
+Until so many events have landed. With PARTITIONS it takes nothing before it has just so many: of
+two workers each begins when the other is there, and neither is charged for the other's start.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from benchmarks.consumers.meter import Meter
+from streamgauge.contracts.errors import Retryable
 from streamgauge.stream_processors import telemetry
 from streamgauge.stream_processors.core.chunks import Chunk
 from streamgauge.stream_processors.core.worker import run_worker
@@ -20,6 +27,7 @@ def main() -> None:
     """Run until so many events have landed."""
     set_up_logging("metrics")
     meter = Meter(int(sys.argv[1]))
+    share = int(sys.argv[2]) if len(sys.argv) > 2 else None
     spec = build_spec()
     processor = spec.processor
     assert isinstance(processor, MetricsProcessor)
@@ -33,9 +41,15 @@ def main() -> None:
         if meter.landed(rows.get("events", 0)):
             meter.close()
 
+    def recall(settings: WorkerSettings, positions: Mapping[str, int]) -> object:
+        if share is not None and not meter.began and len(positions) != share:
+            raise Retryable(f"{len(positions)} partitions are assigned: waits for {share}")
+        assert spec.recall is not None
+        return spec.recall(settings, positions)
+
     processor.absorb = metered  # type: ignore[method-assign]
     telemetry.show_flush = landed
-    run_worker(replace(spec, processor=processor), WorkerSettings.from_env())
+    run_worker(replace(spec, processor=processor, recall=recall), WorkerSettings.from_env())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The systems that are compared, each whole and as shipped, on one core of its own.
 
 `System`: what a client needs, how many spans can be queried now, and what its processes have used.
-Arize Phoenix and MLflow stand on SQLite, their default; each lives in a virtual environment in the
-user's cache, made on the first run (0.9 GB each). Ours is `streamgauge up`, with texts stored too.
+Arize Phoenix and MLflow stand on SQLite, their default, each in a virtual environment of its own
+(environments.py, 0.9 GB each). Ours is `streamgauge up`, with texts stored too.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-import venv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 import psutil
 
+from benchmarks.environments import environment
+
 HERE = Path(__file__).parent
-EXPORTER = "opentelemetry-exporter-otlp-proto-http"
-PACKAGES = {"phoenix": "arize-phoenix==20.26.1", "mlflow": "mlflow==3.17.2"}
 START_S = 180.0
 CORES = sorted(os.sched_getaffinity(0))
 CLIENT_CORE, SERVER_CORE = CORES[0], CORES[-1]
@@ -57,22 +55,6 @@ class System:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 total += process.memory_full_info().pss
         return total / 1024 / 1024
-
-
-def environment(name: str) -> Path:
-    """The peer's virtual environment, made if it is not there yet."""
-    folder = Path(
-        os.environ.get("STREAMGAUGE_BENCH_PEERS")
-        or Path(platformdirs.user_cache_dir("streamgauge")) / "bench-peers"
-    )
-    home = folder / name
-    if not (home / ".ready").exists():
-        sys.stderr.write(f"installing {PACKAGES[name]} into {home} (once, a few minutes) ...\n")
-        venv.create(home, with_pip=True, clear=True)
-        command = [str(home / "bin/pip"), "install", "-q", PACKAGES[name], EXPORTER]
-        subprocess.run(command, check=True)
-        (home / ".ready").touch()
-    return home
 
 
 @contextlib.contextmanager
