@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.consumers.meter import peak_mb
 from benchmarks.load import WORDS, events, send
 from benchmarks.report import Figure, close
 from benchmarks.services import Services, outcome, resident_mb, services

@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.growth.site import Look, Site, site
 from benchmarks.memory import counts
-from benchmarks.stream import measure
+from benchmarks.stream.ways import into_store
 from streamgauge.deploy.paths import write_atomic
 
 LOOK_S = 1.0
@@ -223,7 +223,7 @@ def _looks(on: Site, end: int, *, orders: int = 0) -> Iterator[Look]:
 
 def _bare_us(on: Site, n: int) -> float:
     """CPU an event of bare consume() and the store, the last n of the log, an empty database."""
-    found = measure(on.services, "bare", n, AT_ONCE, "last")
+    found = into_store(on.services, "bare", n, AT_ONCE, "last")
     return 1e6 / float(found["core"]) + float(found["store_us"])
 
 
