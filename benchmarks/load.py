@@ -14,8 +14,6 @@ from confluent_kafka import Producer
 T0_MS = 1_790_000_000_000
 SPACING_MS = 2
 PRODUCERS = 10
-TURN = 500
-"""Events that a client sends in a row."""
 WORDS = [
     "please",
     "summarise",
@@ -62,8 +60,8 @@ def events(n: int, *, partitions: int, seed: int = 1) -> Iterator[tuple[int, byt
             "v": 1, "id": f"{rnd.getrandbits(128):032x}", "type": "llm.request",
             "ts": T0_MS + i * SPACING_MS, "tenant": "default", "app": f"app-{i % 20}",
             "env": "prod", "team": f"team-{i % 5}", "feature": f"feature-{i % 4}",
-            "release": "2026.11.3", "producer_id": f"c{partition:03}{turn // TURN % PRODUCERS:03}",
-            "seq": turn // (TURN * PRODUCERS) * TURN + turn % TURN + 1,
+            "release": "2026.11.3", "producer_id": f"c{partition:03}{turn // 500 % PRODUCERS:03}",
+            "seq": turn // (500 * PRODUCERS) * 500 + turn % 500 + 1,
             "sdk": "streamgauge-python/0.1.0", "host": f"host-{partition}", "op": "chat",
             "provider": provider, "model": model, "response_model": model,
             "status": "error" if failed else "ok", "http_status": 429 if failed else 200,

@@ -17,8 +17,8 @@ import numpy as np
 import psutil
 
 from benchmarks.latency.schedule import WARM_UP_S, Poll, Schedule, latencies_s
-from benchmarks.latency.templates import app_of
 from benchmarks.services import Services, cpu_s, outcome, services
+from benchmarks.templates import app_of
 from streamgauge.deploy.paths import ENV_HOME
 from streamgauge.deploy.stack.plan import worker_command
 from streamgauge.deploy.stack.services import WorkerService
