@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 SEED      ?= 1
 INCIDENTS ?= all
 
-.PHONY: help demo up down status test test-full bench-stream bench-memory bench-growth bench-peers soak lint types lock clean
+.PHONY: help demo up down status test test-full bench-stream bench-latency bench-memory bench-growth bench-peers soak lint types lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.server ## replay real traffic with planted incidents through the whole stack
 	@$(BIN)/streamgauge demo --seed $(SEED) --incidents $(INCIDENTS)
@@ -33,6 +33,9 @@ test-full: $(VENV)/.dev lint types ## also what takes longer: 20 demo seeds, lon
 
 bench-stream: $(VENV)/.dev ## the metrics worker against other ways to consume; installs Quix Streams (130 MB), about six minutes
 	@$(BIN)/python -m benchmarks.stream
+
+bench-latency: $(VENV)/.dev ## event to queryable aggregate at half of the maximum rate, against take(); eleven minutes
+	@$(BIN)/python -m benchmarks.latency
 
 bench-memory: $(VENV)/.dev ## memory of worker and store: fat events, many and hostile labels; ten minutes
 	@$(BIN)/python -m benchmarks.memory

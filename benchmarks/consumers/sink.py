@@ -6,6 +6,7 @@ membership and rebalances, epochs, acknowledgements, ticks.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -65,6 +66,15 @@ class Sink:
             self._positions.absorbed(key, chunk.next)
             self._pending += len(values)
         return self._flush() if self._pending >= self._settings.flush_events else False
+
+    async def flush_by_time(self) -> None:
+        """As the worker does: flush_s after the last flush has landed, and never beside it."""
+        while True:
+            await asyncio.sleep(self._settings.flush_s)
+            while self._flushing is not None and not self._flushing.done():
+                await asyncio.wait([asyncio.wrap_future(self._flushing)])
+            if self._pending:
+                self._flush()
 
     def finish(self) -> None:
         """Flush what is left and await it."""

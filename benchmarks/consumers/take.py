@@ -1,6 +1,8 @@
 """Faust's own `Stream.take_events(1000)` before the same code.
 
-python -m benchmarks.consumers.take N
+python -m benchmarks.consumers.take N [by-time]
+
+by-time: what waits is also flushed by time, as the worker does; else by size alone.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from benchmarks.consumers.sink import Sink
 from streamgauge.stream_processors.settings import WorkerSettings
 
 
-async def run(total: int) -> None:
+async def run(total: int, *, by_time: bool) -> None:
     """Read until so many events have landed."""
     settings, meter = WorkerSettings.from_env(), Meter(total)
     sink = Sink(settings, meter)
@@ -49,8 +51,8 @@ async def run(total: int) -> None:
     app.agent(app.topic(sink.topic, key_type=None, value_type=None))(agent)
     app.finalize()
     await app.start()
-    await asyncio.sleep(3600)
+    await (sink.flush_by_time() if by_time else asyncio.sleep(3600))
 
 
 if __name__ == "__main__":
-    asyncio.run(run(int(sys.argv[1])))
+    asyncio.run(run(int(sys.argv[1]), by_time="by-time" in sys.argv))

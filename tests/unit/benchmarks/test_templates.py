@@ -7,7 +7,9 @@ from itertools import islice
 
 import pytest
 from benchmarks.load import SPACING_MS, T0_MS, events
-from benchmarks.templates import POOL, render
+from benchmarks.templates import POOL, app_of, render
+
+from streamgauge.stream_processors.reading.decode import decode_values
 
 PARTITIONS = 8
 
@@ -55,3 +57,9 @@ def test_time_is_asked_for_when_an_event_is_made() -> None:
 def test_partitions_must_divide_the_templates() -> None:
     with pytest.raises(ValueError, match="7 partitions: expected a divisor of 8000"):
         next(render(1, 0, partitions=7, ts_ms=lambda i: i))
+
+
+def test_they_are_valid_and_each_partition_may_have_an_app_of_its_own() -> None:
+    many = list(render(200, 0, partitions=PARTITIONS, ts_ms=lambda i: T0_MS + i, own_apps=True))
+    events_ = decode_values([value for _, value in many])
+    assert [getattr(event, "app", None) for event in events_] == [app_of(p) for p, _ in many]
