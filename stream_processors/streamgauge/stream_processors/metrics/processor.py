@@ -9,7 +9,6 @@ duplicate horizon). In: chunks. Out: cuts. Not here: Kafka, store, clock.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -34,7 +33,8 @@ from streamgauge.stream_processors.metrics.accounting import (
     spend_rows,
 )
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS, build_cells
-from streamgauge.stream_processors.metrics.columns import Columns, Extractor, repeated
+from streamgauge.stream_processors.metrics.columns import Columns
+from streamgauge.stream_processors.metrics.groups import Group
 from streamgauge.stream_processors.metrics.priced import put_prices
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.revisions import (
@@ -68,76 +68,13 @@ SLOW_TABLES = frozenset({"spend", "producers"})
 """A row per user, or per client, and flush would be many; no rule reads them."""
 TEXTS = "texts"
 HEARTBEAT = "client.stats"
-BATCH_EVENTS = 1_000
-"""Events of a kind that are turned into columns at once: thin runs cost no more, and what was
-decoded is still in the processor's cache."""
-
-
-@functools.cache
-def _extractor(kind: str, texts: bool) -> Extractor:
-    return Extractor(rows.wanted(kind, texts=texts))
-
-
-class _Group:
-    """Accepted events of one type that go to the same tables."""
-
-    def __init__(self, kind: str, *, texts: bool) -> None:
-        self._kind = kind
-        self._extractor = _extractor(kind, texts)
-        self._parts: list[Columns] = []
-        self._empty()
-
-    def _empty(self) -> None:
-        self._events: list[Any] = []
-        self._origins: list[tuple[str, int, int]] = []  # src, partition, events
-        self._offsets: list[int] = []
-        self._append_ms: list[int] = []
-
-    def add(
-        self, chunk: Chunk, events: list[Any], offsets: Sequence[int], append_ms: Sequence[int]
-    ) -> None:
-        """Events of one Struct, from this chunk."""
-        if self._events and type(self._events[0]) is not type(events[0]):
-            self._settle()
-        self._events += events
-        self._origins.append((chunk.src, chunk.partition, len(events)))
-        self._offsets += offsets
-        self._append_ms += append_ms
-        if len(self._events) >= BATCH_EVENTS:
-            self._settle()
-
-    def _settle(self) -> None:
-        """Turn what waits into columns; the events and their texts can go."""
-        n = len(self._events)
-        part = self._extractor.columns(self._events)
-        src, partition, counts = zip(*self._origins, strict=True)
-        part.put("src", _sources(src, counts))
-        part.put("partition", pa.array(np.repeat(np.array(partition, np.uint32), counts)))
-        part.put("offset", pa.array(self._offsets, pa.uint64()))
-        part.put("append_ts", pa.array(self._append_ms, pa.timestamp("ms", tz="UTC")))
-        part.put("type", repeated(self._kind, n))
-        self._parts.append(part)
-        self._empty()
-
-    def columns(self) -> Columns:
-        """All of it. The group is at its end."""
-        if self._events:
-            self._settle()
-        return Columns.together(self._parts)
-
-
-def _sources(src: Sequence[str], counts: Sequence[int]) -> pa.Array:
-    """Each source so many times."""
-    names = sorted(set(src))
-    codes = np.array([names.index(name) for name in src], np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(np.repeat(codes, counts)), pa.array(names))
 
 
 @dataclass(slots=True)
 class _Delta:
     """Everything since the last cut. Groups by (type, tables that still lack the events)."""
 
-    groups: dict[tuple[str, frozenset[str]], _Group] = field(default_factory=dict)
+    groups: dict[tuple[str, frozenset[str]], Group] = field(default_factory=dict)
     producers: Producers = field(default_factory=dict)
     ingest: IngestLog = field(default_factory=IngestLog)
     dead_rows: list[DeadLetter] = field(default_factory=list)
@@ -275,7 +212,7 @@ class MetricsProcessor:
         key = (kind, chunk.tables)
         group = self._delta.groups.get(key)
         if group is None:
-            group = self._delta.groups[key] = _Group(kind, texts=self._texts)
+            group = self._delta.groups[key] = Group(kind, texts=self._texts)
         group.add(chunk, m.events, m.offsets, m.append_ms)
         self._count(chunk, "stored" if _known(m.events[0]) else "unknown_type", m)
         if kind == HEARTBEAT and "producers" in chunk.tables:
