@@ -1,0 +1,35 @@
+-- light
+-- Codecs of `events` by what its columns cost (docs/decisions/0024). New parts and merges use them;
+-- nothing is rewritten now.
+
+ALTER TABLE {{DB}}.events {{ON_CLUSTER}}
+    MODIFY COLUMN offset CODEC(T64('bit'), ZSTD(1)),
+    MODIFY COLUMN id CODEC(ZSTD(3)),
+    MODIFY COLUMN team CODEC(ZSTD(1)),
+    MODIFY COLUMN feature CODEC(ZSTD(1)),
+    MODIFY COLUMN producer_id CODEC(ZSTD(1)),
+    MODIFY COLUMN seq CODEC(T64('bit'), ZSTD(1)),
+    MODIFY COLUMN host CODEC(ZSTD(1)),
+    MODIFY COLUMN region CODEC(ZSTD(1)),
+    MODIFY COLUMN key_id CODEC(ZSTD(3)),
+    MODIFY COLUMN provider CODEC(ZSTD(1)),
+    MODIFY COLUMN response_model CODEC(ZSTD(1)),
+    MODIFY COLUMN system_fingerprint CODEC(ZSTD(1)),
+    MODIFY COLUMN server_address CODEC(ZSTD(1)),
+    MODIFY COLUMN status CODEC(ZSTD(1)),
+    MODIFY COLUMN error_type CODEC(ZSTD(1)),
+    MODIFY COLUMN duration_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN ttft_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN queue_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN chunk_gap_p50_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN chunk_gap_max_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN cache_read_tokens CODEC(T64('bit'), ZSTD(1)),
+    MODIFY COLUMN cost_nano_usd CODEC(T64('bit'), ZSTD(1)),
+    MODIFY COLUMN cost_source CODEC(ZSTD(1)),
+    MODIFY COLUMN price_book CODEC(ZSTD(1)),
+    MODIFY COLUMN finish_reason CODEC(ZSTD(1)),
+    MODIFY COLUMN cache_status CODEC(ZSTD(1)),
+    MODIFY COLUMN prompt_name CODEC(ZSTD(1)),
+    MODIFY COLUMN prompt_version CODEC(ZSTD(1)),
+    MODIFY COLUMN template_hash CODEC(ZSTD(1)),
+    MODIFY COLUMN variant CODEC(ZSTD(1));
