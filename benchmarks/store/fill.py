@@ -1,4 +1,4 @@
-"""Traffic into a store as fourteen days of a metrics worker leave it: by its own code, without Kafka.
+"""Fourteen days of traffic into a store by the metrics worker's own code, without Kafka.
 
 In: `Traffic`, a migrated database. Out: a filled one. Processor, row making, compare-and-set blocks
 and markers are the worker's; only the messages come from memory, with append times and days of
@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import cast
 
-from benchmarks.store.traffic import BLOCK, PARTITIONS, Traffic
+from benchmarks.store.traffic import Traffic
+from benchmarks.store.world import BLOCK, PARTITIONS
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.writer import SinkWriter
@@ -46,10 +47,11 @@ class _NoBroker:
 
 
 class Filling:
-    """One life of the writing of one database."""
+    """One life of the writing of one database: of the first blocks of the traffic, or of all."""
 
-    def __init__(self, store: StoreSettings, traffic: Traffic) -> None:
+    def __init__(self, store: StoreSettings, traffic: Traffic, blocks: int | None = None) -> None:
         self._traffic = traffic
+        self._blocks = traffic.blocks if blocks is None else min(blocks, traffic.blocks)
         spec = build_spec({})
         assert isinstance(spec.processor, MetricsProcessor)
         self._processor = spec.processor
@@ -66,6 +68,11 @@ class Filling:
         settings = WorkerSettings(KafkaSettings("none:9092"), store, instance="bench")
         self._processor.restore(recall_metrics(settings, self._positions.pos))
 
+    @property
+    def events(self) -> int:
+        """How many are to be stored."""
+        return self._blocks * BLOCK
+
     def steps(self) -> Iterator[int]:
         """Events that are stored, again and again until all are.
 
@@ -75,7 +82,7 @@ class Filling:
         yield first * BLOCK
         with ThreadPoolExecutor(1) as thread:
             flushing: Future[Outcome] | None = None
-            for number in range(first, self._traffic.blocks):
+            for number in range(first, self._blocks):
                 last_ms = self._absorb(number)
                 if flushing is not None:
                     self._landed(flushing.result(), last_ms)
@@ -84,7 +91,7 @@ class Filling:
             if flushing is not None:
                 self._landed(flushing.result(), 0)
         self._writer.close()
-        yield self._traffic.events
+        yield self.events
 
     def _first(self) -> int:
         """The first block that any table lacks; ValueError: the store has no whole blocks."""
@@ -113,7 +120,7 @@ class Filling:
         return last_ms
 
     def _job(self, number: int, now_ms: int) -> Job:
-        last = number + 1 == self._traffic.blocks
+        last = number + 1 == self._blocks
         moves = self._positions.moves(now_ms=now_ms, force=last)
         cut = self._processor.cut(now_ms=now_ms)
         day = datetime.fromtimestamp(now_ms / 1000, UTC).date()

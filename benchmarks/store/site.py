@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.store.fill import Filling
-from benchmarks.store.traffic import DAY_MS, DAYS, Traffic
+from benchmarks.store.traffic import Traffic
+from benchmarks.store.world import DAY_MS, DAYS
 from streamgauge.contracts.clock import SystemClock
 from streamgauge.deploy.paths import write_atomic
 from streamgauge.storage.embedded.process import EmbeddedStore
@@ -29,7 +30,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """folder: data and state. events: a multiple of traffic.BLOCK."""
+    """folder: data and state. events: a multiple of world.BLOCK."""
 
     folder: Path
     events: int
@@ -67,19 +68,19 @@ def running(folder: Path) -> Iterator[EmbeddedStore]:
         store.stop()
 
 
-def fill(store: StoreSettings, traffic: Traffic, say: Say) -> float:
-    """Write what is not there yet; seconds that it took."""
+def fill(store: StoreSettings, traffic: Traffic, say: Say, *, blocks: int | None = None) -> None:
+    """Write what is not there yet, the first blocks only or all."""
     migrate(store)
+    filling = Filling(store, traffic, blocks)
     began = told = time.monotonic()
     first: int | None = None
-    for stored in Filling(store, traffic).steps():
+    for stored in filling.steps():
         first = stored if first is None else first
         now = time.monotonic()
-        if stored == traffic.events or now - told >= TELL_S:
+        if stored == filling.events or now - told >= TELL_S:
             told, done = now, stored - first
-            left_s = (traffic.events - stored) * (now - began) / done if done else 0
+            left_s = (filling.events - stored) * (now - began) / done if done else 0
             say(
-                f"{stored:,} of {traffic.events:,} events stored,"
+                f"{stored:,} of {filling.events:,} events stored,"
                 f" {done / (now - began):,.0f} a second, {left_s / 60:.1f} minutes left"
             )
-    return time.monotonic() - began

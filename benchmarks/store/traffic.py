@@ -13,43 +13,37 @@ with `capture="hash"`, a keyed hash of both texts. Heartbeats are left out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import starmap
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-BLOCK: Final = 20_000
-DAYS: Final = 14
-PARTITIONS: Final = 8
-APPS: Final = 20
-CLIENTS: Final = 3  # of an app
-USERS: Final = 20_000
-DAY_MS: Final = 86_400_000
-CALLS_OF_A_TRACE: Final = 2
-CALLS_OF_A_SESSION: Final = 4
-TENANTS: Final = ("default", "north", "south", "trial")
-TENANT_SHARES: Final = (0.6, 0.2, 0.15, 0.05)
-MODELS: Final = (  # provider, model, ms to the first token, ms a token
-    ("openai", "gpt-4o-mini", 350, 9), ("openai", "gpt-4o", 500, 16),
-    ("anthropic", "claude-sonnet-4-5", 700, 17), ("openai", "gpt-4.1", 550, 14),
-    ("google", "gemini-2.5-flash", 300, 6), ("anthropic", "claude-haiku-4-5", 450, 8),
-    ("openai", "o4-mini", 2_000, 10), ("mistral", "mistral-large-latest", 450, 18),
+from benchmarks.store.world import (
+    APPS,
+    BLOCK,
+    CALLS_OF_A_SESSION,
+    CALLS_OF_A_TRACE,
+    CLIENTS,
+    COUNTS,
+    CURVE,
+    DAY_MS,
+    DAYS,
+    ERRORS,
+    INPUT_TOKENS,
+    MODEL_FIELDS,
+    MODELS,
+    OUTPUT_TOKENS,
+    PARTITIONS,
+    TENANT_SHARES,
+    TENANTS,
+    USER_IDS,
+    USERS,
+    Array,
+    head,
+    hexes,
 )  # fmt: skip
-ERRORS: Final = (("RateLimitError", 429), ("APIConnectionError", 0), ("InternalServerError", 500))
-INPUT_TOKENS: Final = (
-    2, 181, 207, 372, 387, 396, 403, 414, 703, 984, 1020, 1045, 1071, 1097, 1130, 1189, 1315, 1877,
-    2735, 4083, 14050,
-)  # fmt: skip
-OUTPUT_TOKENS: Final = (
-    7, 41, 54, 67, 77, 85, 91, 96, 103, 113, 129, 151, 177, 217, 384, 395, 400, 411, 424, 451, 1000,
-)  # fmt: skip
-"""Every twentieth of the distribution."""
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +95,22 @@ class Traffic:
         values = self._values(rnd, ts, client, day, seq, base)
         partition = _partitions(day, client, seq)
         in_order = np.lexsort((appended, partition))
-        found = []
-        for rows in np.split(in_order, np.cumsum(np.bincount(partition, minlength=PARTITIONS))[:-1]):
-            found.append(Messages([values[i] for i in rows.tolist()], appended[rows].tolist()))
-        return found
+        ends = np.cumsum(np.bincount(partition, minlength=PARTITIONS))[:-1]
+        return [
+            Messages([values[i] for i in rows.tolist()], appended[rows].tolist())
+            for rows in np.split(in_order, ends)
+        ]
 
     def _life(self, number: int) -> tuple[int, Array]:
         """The day of a block, and what each client has sent that day, in the order of _OF."""
         day = number * DAYS // self.blocks
         first = -(-day * self.blocks // DAYS)
-        return day, (number - first) * _COUNTS[_OF]
+        return day, (number - first) * COUNTS[_OF]
 
     def _times(self, rnd: np.random.Generator, number: int) -> Array:
         """Moments of a block, by the daily curve: the peak has five times the traffic of night."""
         share = (number * BLOCK + np.sort(rnd.random(BLOCK)) * BLOCK) / self.events
-        ms = np.interp(share, _CURVE, np.linspace(0, DAYS * DAY_MS, len(_CURVE)))
+        ms = np.interp(share, CURVE, np.linspace(0, DAYS * DAY_MS, len(CURVE)))
         return self.begin_ms + ms.astype(np.int64)
 
     def _values(
@@ -137,9 +132,9 @@ class Traffic:
         called = np.empty(BLOCK, np.int64)  # ids are given at the start of a call, seq at its end
         called[np.lexsort((ts - took, client))] = base + _RANKS + 1
         prompt = app * 3 + rnd.integers(0, 3, BLOCK) * (rnd.random(BLOCK) < 0.4)
-        heads = [_head(c, day) for c in range(APPS * CLIENTS)]
-        ids = (_hexes(rnd, 16, of_trace), _hexes(rnd, 8, BLOCK), _uuids(rnd, of_session))
-        texts = zip(_hexes(rnd, 16, BLOCK), _hexes(rnd, 16, BLOCK), strict=True)
+        heads = [head(c, day) for c in range(APPS * CLIENTS)]
+        ids = (hexes(rnd, 16, of_trace), hexes(rnd, 8, BLOCK), _uuids(rnd, of_session))
+        texts = zip(hexes(rnd, 16, BLOCK), hexes(rnd, 16, BLOCK), strict=True)
         rows = zip(
             client.tolist(), ts.tolist(), seq.tolist(), called.tolist(), model.tolist(),
             outcome.tolist(), _measured(took), _measured(ttft), tokens_in.tolist(),
@@ -156,13 +151,13 @@ class Traffic:
             before, after = heads[client]
             said = (
                 f'{before}{called:x}","ts":{ts},"seq":{seq},"tenant":"{TENANTS[tenants[session]]}",'
-                f'"trace_id":"{ids[0][trace]}","span_id":"{span}",{after}{_MODEL[model]}'
+                f'"trace_id":"{ids[0][trace]}","span_id":"{span}",{after}{MODEL_FIELDS[model]}'
                 f'"duration_ms":{took},"input_chars":{tokens_in * 4 + seq % 4},"messages_n":'
                 f'{1 + session % 9},"prompt_name":"prompt-{prompt}","prompt_version":'
                 f'"{1 + (day + prompt) // 7}"'
             )
             if client % 5 < 3:
-                said += f',"session_id":"{ids[2][session]}","user_id":"{_USER[users[session]]}"'
+                said += f',"session_id":"{ids[2][session]}","user_id":"{USER_IDS[users[session]]}"'
             if self.hashes:
                 said += f',"content":"hash","input_hash":"{text[0]}"'
             else:
@@ -185,35 +180,6 @@ class Traffic:
         return list(starmap(value, rows))
 
 
-def _head(client: int, day: int) -> tuple[str, str]:
-    """What a client says with each event: up to the number in the id, and after it."""
-    rnd = np.random.default_rng((client, day, 7))
-    own, app = rnd.bytes(8).hex(), client // CLIENTS
-    rest = {
-        "type": "llm.request", "app": f"app-{app}", "env": "prod", "team": f"team-{app % 5}",
-        "feature": f"feature-{app % 4}", "release": f"2026.{40 + day // 7}.{app % 3}",
-        "producer_id": own, "sdk": "streamgauge-python/0.1.0", "op": "chat",
-        "host": f"app-{app}-{rnd.bytes(4).hex()}", "key_id": _KEY[app * 2 + client % 2],
-    }  # fmt: skip
-    return f'{{"v":1,"id":"{own}-', json.dumps(rest, separators=(",", ":"))[1:-1] + ","
-
-
-def _model(provider: str, model: str) -> str:
-    said = {
-        "provider": provider, "model": model, "response_model": model, "stream": True,
-        "usage_source": "provider", "temperature": 0.7, "max_tokens": 1024,
-    }  # fmt: skip
-    return json.dumps(said, separators=(",", ":"))[1:-1] + ","
-
-
-def _shares() -> Array:
-    """Events of each client in a block: apps by Zipf's law, their clients alike."""
-    weights = np.repeat(1 / np.arange(1, APPS + 1) ** 0.9, CLIENTS)
-    counts = np.floor(weights / weights.sum() * BLOCK).astype(np.int64)
-    counts[: BLOCK - counts.sum()] += 1
-    return counts
-
-
 def _ranks(group: Array) -> Array:
     """The how manieth of its group each row is, from 0, in the order of rows."""
     order = np.argsort(group, kind="stable")
@@ -232,7 +198,8 @@ def _shared(rnd: np.random.Generator, app: Array, turn: Array, calls: int) -> tu
 
 def _drawn(rnd: np.random.Generator, quantiles: tuple[int, ...]) -> Array:
     at = np.linspace(0, 1, len(quantiles))
-    return np.interp(rnd.random(BLOCK), at, quantiles).astype(np.int64)
+    found: Array = np.interp(rnd.random(BLOCK), at, quantiles).astype(np.int64)
+    return found
 
 
 def _measured(ms: Array) -> list[float]:
@@ -241,40 +208,16 @@ def _measured(ms: Array) -> list[float]:
     return found
 
 
-def _hexes(rnd: np.random.Generator, size: int, n: int) -> list[str]:
-    """Random numbers of so many bytes, in hex."""
-    text = rnd.bytes(size * n).hex()
-    return [text[i : i + 2 * size] for i in range(0, len(text), 2 * size)]
-
-
 def _uuids(rnd: np.random.Generator, n: int) -> list[str]:
-    return [f"{h[:8]}-{h[8:12]}-4{h[13:16]}-a{h[17:20]}-{h[20:]}" for h in _hexes(rnd, 16, n)]
+    return [f"{h[:8]}-{h[8:12]}-4{h[13:16]}-a{h[17:20]}-{h[20:]}" for h in hexes(rnd, 16, n)]
 
 
 def _partitions(day: int, client: Array, seq: Array) -> Array:
     """By client and seq // 1024, as our key has it."""
-    return _PLACES[client, (day * 131 + seq // 1024) % _PLACES.shape[1]]
-
-
-def _curve() -> Array:
-    """Share of the events until each of equally many moments."""
-    moments = np.linspace(0, DAYS * 2 * np.pi, DAYS * 96 + 1)
-    rate = 1 + 2 / 3 * np.sin(moments)
-    passed = np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2)])
-    found: Array = passed / passed[-1]
+    found: Array = _PLACES[client, (day * 131 + seq // 1024) % _PLACES.shape[1]]
     return found
 
 
-def names(n: int, what: int) -> Iterator[str]:
-    """Keyed hashes of so many identities: 128 bits, hex."""
-    yield from _hexes(np.random.default_rng((what, 9)), 16, n)
-
-
-_COUNTS = _shares()
-_OF = np.repeat(np.arange(APPS * CLIENTS), _COUNTS)
-_RANKS = _ranks(_OF)
-_PLACES = np.random.default_rng(5).integers(0, PARTITIONS, (APPS * CLIENTS, 4096))
-_CURVE = _curve()
-_USER = list(names(USERS + 1, 1))
-_KEY = list(names(APPS * 2, 2))
-_MODEL = [_model(provider, model) for provider, model, *_ in MODELS]
+_OF: Final = np.repeat(np.arange(APPS * CLIENTS), COUNTS)
+_RANKS: Final = _ranks(_OF)
+_PLACES: Final = np.random.default_rng(5).integers(0, PARTITIONS, (APPS * CLIENTS, 4096))

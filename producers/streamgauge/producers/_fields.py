@@ -67,7 +67,7 @@ def number(low: float = -1e300, high: float = 1e300) -> Cleaner:
 
 
 def duration(value: object) -> object:
-    """Milliseconds, to the whole microsecond: more digits of a clock are noise that must be kept."""
+    """Milliseconds, to the whole microsecond: more digits are noise, and cost bytes."""
     if (type(value) is float or type(value) is int) and 0 <= value <= bounds.MAX_DURATION_MS:
         return round(value, 3)
     raise UnfitError
