@@ -23,7 +23,7 @@ from statistics import median
 from benchmarks.memory import peak_mb
 from benchmarks.report import Figure, close
 from benchmarks.store import plain, sizes
-from benchmarks.store.ask import Times, ask, parameters
+from benchmarks.store.ask import Times, ask, compare, parameters
 from benchmarks.store.site import DATABASE, Options, fill, running, traffic_of
 from benchmarks.store.world import BLOCK
 from streamgauge.storage.client import connect
@@ -53,10 +53,12 @@ def run(options: Options, rounds: int) -> dict[str, Figure]:
             naive = sizes.measure(client).tables["events"] / events
         hashes = _hashes(store)
         with connect(store.reader_settings(DATABASE)) as client:
-            times = ask(client, parameters(client), rounds)
-        peak = peak_mb(store.pid)
-    for one in times:
-        _say(one.as_line())
+            asked = parameters(client)
+            times = ask(client, asked, rounds)
+            for one in times:
+                _say(one.as_line())
+            peak = peak_mb(store.pid)
+            compare(client, asked)
     ours, packed = found.tables["events"] / events, sizes.json_lines(traffic)
     of_traces = sum(found.columns[name] for name in ("trace_id", "span_id")) / events
     return {

@@ -35,7 +35,7 @@ class Times:
 
 
 def ask(client: StoreClient, parameters: Mapping[str, Any], rounds: int) -> list[Times]:
-    """All queries, so many times. RuntimeError: both sides differ about an answer.
+    """All queries, so many times.
 
     Nothing is dropped from a cache before the first round: it is only the first of this process.
     """
@@ -43,15 +43,19 @@ def ask(client: StoreClient, parameters: Mapping[str, Any], rounds: int) -> list
     for number in range(rounds):
         for times in all_times:
             sides = [(times.query.ours, times.ours), (times.query.plain, times.plain)]
-            answers = []
             for sql, into in sides if number % 2 == 0 else reversed(sides):
                 began = time.perf_counter()
-                answers.append(client.query(sql, parameters))
+                client.query(sql, parameters)
                 into.append(time.perf_counter() - began)
-            ours, plain = answers if number % 2 == 0 else reversed(answers)
-            if found := difference(ours, plain):
-                raise RuntimeError(f"{times.query.question}: {found}")
     return all_times
+
+
+def compare(client: StoreClient, parameters: Mapping[str, Any]) -> None:
+    """RuntimeError: an answer of ours is another than that of the plain table."""
+    for query in QUERIES:
+        ours = client.query(query.ours, parameters)
+        if found := difference(ours, client.query(query.check or query.plain, parameters)):
+            raise RuntimeError(f"{query.question}: {found}")
 
 
 def parameters(client: StoreClient) -> dict[str, Any]:
