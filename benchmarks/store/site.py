@@ -77,9 +77,9 @@ def fill(store: StoreSettings, traffic: Traffic, say: Say, *, blocks: int | None
     for stored in filling.steps():
         first = stored if first is None else first
         now = time.monotonic()
-        if stored == filling.events or now - told >= TELL_S:
+        if stored > first and (stored == filling.events or now - told >= TELL_S):
             told, done = now, stored - first
-            left_s = (filling.events - stored) * (now - began) / done if done else 0
+            left_s = (filling.events - stored) * (now - began) / done
             say(
                 f"{stored:,} of {filling.events:,} events stored,"
                 f" {done / (now - began):,.0f} a second, {left_s / 60:.1f} minutes left"
