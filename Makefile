@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 SEED      ?= 1
 INCIDENTS ?= all
 
-.PHONY: help demo up down status test test-full bench-stream bench-latency bench-memory bench-growth bench-peers soak lint types lock clean
+.PHONY: help demo up down status test test-full bench-stream bench-latency bench-memory bench-growth bench-peers bench-store soak lint types lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench-growth: $(VENV)/.dev ## cost and memory as a log grows to 20 million event
 
 bench-peers: $(VENV)/.dev ## the whole stack against Arize Phoenix and MLflow; installs both (2 GB), ten minutes
 	@$(BIN)/python -m benchmarks.peers
+
+bench-store: $(VENV)/.dev ## bytes per event and ten queries over 10 million events; a quarter of an hour
+	@$(BIN)/python -m benchmarks.store
 
 soak: $(VENV)/.dev ## 100 kills of worker, store and broker under load: nothing lost or doubled; half an hour
 	@$(BIN)/python -m benchmarks.soak

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import re
 import socket
 import stat
 import subprocess
@@ -140,6 +141,13 @@ def test_clickhouse_connect_streams_a_large_result(client: Client) -> None:
         "SELECT number, toString(number) FROM numbers(1000000)"
     ) as blocks:
         assert sum(len(block) for block in blocks) == 1_000_000
+
+
+def test_a_query_uses_more_than_one_thread_under_the_usual_memory_limit(client: Client) -> None:
+    plan = client.query(
+        "EXPLAIN PIPELINE SELECT sum(number) FROM numbers_mt(1000000)", settings={"max_threads": 4}
+    )
+    assert any(re.search(r"NumbersRange \S 4", line) for (line,) in plan.result_rows)
 
 
 @pytest.mark.parametrize("where", ["url", "statement"])

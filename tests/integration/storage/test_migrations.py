@@ -192,6 +192,59 @@ def test_data_folder_of_an_older_version_is_migrated_with_its_data(tmp_path: Pat
     new.stop()
 
 
+def test_events_of_before_the_new_codecs_are_read_and_merged_as_they_were(tmp_path: Path) -> None:
+    """Migration 12 changes codecs alone: parts of before and after become one, with every value."""
+    store = EmbeddedStore(tmp_path / "store", memory_mb=1024, fsync=False, die_with_parent=True)
+    settings = store.start()
+    migrate(settings, migrations=shipped()[:11])
+    today = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).date()
+    sink = SinkWriter(settings, instance="w", session_timeout_s=30)
+
+    def insert(first: int) -> None:
+        numbers = range(first, first + 3)
+        rows = pa.table(
+            {
+                "offset": list(numbers), "id": [f"c-{i:x}" for i in numbers],
+                "type": ["llm.request"] * 3, "ts": [1_700_000_000_000 + i for i in numbers],
+                "seq": pa.array([first, None, first + 2], pa.uint64()),
+                "status": ["ok", "error", ""],
+                "duration_ms": [0.001 * i for i in numbers],
+                "cost_nano_usd": pa.array([-first, None, 10**15], pa.int64()),
+            }
+        )  # fmt: skip
+        sink.insert(
+            build_block(
+                "events", rows, written_on=today,
+                expected={"t@1/0": first}, next={"t@1/0": first + 3},
+            )
+        )  # fmt: skip
+
+    everything = (
+        "SELECT * EXCEPT next FROM events WHERE kind = 0 AND offset < {n:UInt64} ORDER BY ts"
+    )
+    codecs = "SELECT name, compression_codec AS codec FROM system.columns WHERE table = 'events'"
+    insert(0)
+    with connect(settings) as client:
+        before = client.query(everything, {"n": 3})
+        old_codecs = {row["name"]: row["codec"] for row in client.query(codecs)}
+        assert migrate(settings)
+        assert check(settings) == []
+        insert(3)
+        client.command("OPTIMIZE TABLE events FINAL")
+        assert client.query(
+            "SELECT count() AS n FROM system.parts WHERE active AND table = 'events'"
+        )
+        assert client.query(everything, {"n": 3}) == before
+        after = client.query(everything, {"n": 6})
+        assert [row["cost_nano_usd"] for row in after] == [0, None, 10**15, -3, None, 10**15]
+        assert [row["seq"] for row in after] == [0, None, 2, 3, None, 5]
+        new_codecs = {row["name"]: row["codec"] for row in client.query(codecs)}
+    assert new_codecs["seq"] == "CODEC(T64('bit'), ZSTD(1))" != old_codecs["seq"]
+    assert new_codecs["duration_ms"] == "CODEC(ZSTD(3))"
+    sink.close()
+    store.stop()
+
+
 def test_tables_that_nothing_fills_say_so_where_people_read_what_they_are(
     store: StoreSettings,
 ) -> None:

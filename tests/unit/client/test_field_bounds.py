@@ -47,3 +47,18 @@ def test_client_takes_a_number_exactly_if_the_contract_does(name: str) -> None:
     edges = {0, 255, 65_535, 2**31 - 1, 2**32 - 1, 10**15, 2**63 - 1, -(2**63)}
     for value in sorted({e + d for e in edges for d in (-1, 0, 1)}):
         assert client_takes(name, value) == contract_takes(name, value), value
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [(812.5004567, 812.5), (0.0004, 0.0), (1_751.2236650218256, 1751.224), (7, 7)],
+)
+def test_durations_leave_in_whole_microseconds(given: float, sent: float) -> None:
+    assert REQUEST["duration_ms"](given) == sent
+    assert REQUEST["ttft_ms"](given) == sent
+
+
+@pytest.mark.parametrize("given", [-0.001, 86_400_000.001, True, "7", float("nan")])
+def test_durations_out_of_bounds_do_not_leave(given: object) -> None:
+    with pytest.raises(UnfitError):
+        REQUEST["duration_ms"](given)

@@ -38,6 +38,7 @@ _XML = """<clickhouse>
     </default></users>
     <profiles><default>
         <max_memory_usage>{query_memory}</max_memory_usage>
+        <max_threads_min_free_memory_per_thread>{thread_memory}</max_threads_min_free_memory_per_thread>
         <async_insert>0</async_insert>
         <implicit_select>0</implicit_select>
         <allow_experimental_analyzer>1</allow_experimental_analyzer>
@@ -56,6 +57,9 @@ class ServerConfig:
     port: int = 0
     server_memory: int = 2048 * MIB
     query_memory: int = 1024 * MIB
+    thread_memory: int = (
+        128 * MIB
+    )  # free for each thread of a query; the engine's own 1 GiB means one
     reserve: int = 512 * MIB  # of the disk: with less free space nothing is inserted or merged
     mark_cache: int = 64 * MIB
     fsync: bool = True
@@ -92,6 +96,7 @@ class ServerConfig:
                 overlay=OVERLAY,
                 server_memory=self.server_memory,
                 query_memory=self.query_memory,
+                thread_memory=self.thread_memory,
                 mark_cache=self.mark_cache,
                 fsync=int(self.fsync),
                 reserve=self.reserve,
