@@ -20,8 +20,8 @@ from math import prod
 from pathlib import Path
 from statistics import median
 
-from benchmarks.memory import peak_mb
 from benchmarks.report import Figure, close
+from benchmarks.services import resident_mb
 from benchmarks.store import plain, sizes
 from benchmarks.store.ask import Times, ask, compare, parameters
 from benchmarks.store.site import DATABASE, Options, fill, running, traffic_of
@@ -57,7 +57,7 @@ def run(options: Options, rounds: int) -> dict[str, Figure]:
             times = ask(client, asked, rounds)
             for one in times:
                 _say(one.as_line())
-            peak = peak_mb(store.pid)
+            peak = resident_mb(store.pid, "VmHWM")
             compare(client, asked)
     ours, packed = found.tables["events"] / events, sizes.json_lines(traffic)
     of_traces = sum(found.columns[name] for name in ("trace_id", "span_id")) / events
