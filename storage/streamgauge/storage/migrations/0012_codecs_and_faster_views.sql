@@ -1,0 +1,240 @@
+-- light
+-- Codecs of `events` by what its columns cost (docs/decisions/0024). New parts and merges use them;
+-- nothing is rewritten now. v_spend and the views of windows are read in half the time.
+
+ALTER TABLE {{DB}}.events {{ON_CLUSTER}}
+    MODIFY COLUMN offset CODEC(T64('bit'), ZSTD(1)),
+    MODIFY COLUMN id CODEC(ZSTD(3)),
+    MODIFY COLUMN team CODEC(ZSTD(1)),
+    MODIFY COLUMN feature CODEC(ZSTD(1)),
+    MODIFY COLUMN producer_id CODEC(ZSTD(1)),
+    MODIFY COLUMN seq CODEC(T64('bit'), ZSTD(1)),
+    MODIFY COLUMN host CODEC(ZSTD(1)),
+    MODIFY COLUMN region CODEC(ZSTD(1)),
+    MODIFY COLUMN key_id CODEC(ZSTD(3)),
+    MODIFY COLUMN provider CODEC(ZSTD(1)),
+    MODIFY COLUMN response_model CODEC(ZSTD(1)),
+    MODIFY COLUMN system_fingerprint CODEC(ZSTD(1)),
+    MODIFY COLUMN server_address CODEC(ZSTD(1)),
+    MODIFY COLUMN status CODEC(ZSTD(1)),
+    MODIFY COLUMN error_type CODEC(ZSTD(1)),
+    MODIFY COLUMN duration_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN ttft_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN queue_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN chunk_gap_p50_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN chunk_gap_max_ms CODEC(ZSTD(3)),
+    MODIFY COLUMN cache_read_tokens CODEC(T64('bit'), ZSTD(1)),
+    MODIFY COLUMN cost_nano_usd CODEC(T64('bit'), ZSTD(1)),
+    MODIFY COLUMN cost_source CODEC(ZSTD(1)),
+    MODIFY COLUMN price_book CODEC(ZSTD(1)),
+    MODIFY COLUMN finish_reason CODEC(ZSTD(1)),
+    MODIFY COLUMN cache_status CODEC(ZSTD(1)),
+    MODIFY COLUMN prompt_name CODEC(ZSTD(1)),
+    MODIFY COLUMN prompt_version CODEC(ZSTD(1)),
+    MODIFY COLUMN template_hash CODEC(ZSTD(1)),
+    MODIFY COLUMN variant CODEC(ZSTD(1));
+
+-- One row is what one key and user spent on one model on one day. Kept 400 days. The key of the table is
+-- what a row is of, so merging its rows while reading adds them up.
+CREATE OR REPLACE VIEW {{DB}}.v_spend {{ON_CLUSTER}} AS
+SELECT
+    w.t AS t,
+    w.tenant AS tenant,
+    w.app AS app,
+    nullIf(w.team, '') AS team,
+    nullIf(w.key_id, '') AS key_id,
+    nullIf(w.user_id, '') AS user_id,
+    w.provider AS provider,
+    w.model AS model,
+    w.n AS requests,
+    w.input_tokens AS input_tokens,
+    w.output_tokens AS output_tokens,
+    if(w.unpriced_n >= w.n, NULL, {{USD:w.cost_nano_usd}}) AS cost_usd,
+    w.unpriced_n AS unpriced_n,
+    w.unpriced_tokens AS unpriced_tokens
+FROM {{FROM:spend}} AS w FINAL
+WHERE w.kind = 0
+COMMENT 'One row is what one key and user spent on one model on one day';
+
+ALTER TABLE {{DB}}.v_spend {{ON_CLUSTER}}
+    COMMENT COLUMN t 'Start of the day, UTC',
+    COMMENT COLUMN tenant 'Tenant',
+    COMMENT COLUMN app 'Service',
+    COMMENT COLUMN team 'Owner',
+    COMMENT COLUMN key_id 'API key, hashed',
+    COMMENT COLUMN user_id 'User, hashed',
+    COMMENT COLUMN provider 'Provider',
+    COMMENT COLUMN model 'Model as asked for',
+    COMMENT COLUMN requests 'Requests',
+    COMMENT COLUMN input_tokens 'Input tokens',
+    COMMENT COLUMN output_tokens 'Output tokens',
+    COMMENT COLUMN cost_usd 'Cost of the priced requests, USD; NULL: none has a known price',
+    COMMENT COLUMN unpriced_n 'Requests without a known price',
+    COMMENT COLUMN unpriced_tokens 'Their tokens';
+
+-- for VIEW, WINDOW, SECONDS in (v_10s, 10 seconds, 10), (v_minute, a minute, 60), (v_hour, an hour, 3600)
+-- One row is a window of one combination of labels. Sums add up over rows; merge histograms for
+-- percentiles over rows. Kept 7, 90 and 730 days.
+CREATE OR REPLACE VIEW {{DB}}.{{VIEW}} {{ON_CLUSTER}} AS
+SELECT
+    w.t AS t,
+    w.tenant AS tenant,
+    w.app AS app,
+    w.env AS env,
+    nullIf(w.team, '') AS team,
+    nullIf(w.feature, '') AS feature,
+    w.op AS op,
+    w.provider AS provider,
+    w.model AS model,
+    nullIf(w.prompt_name, '') AS prompt_name,
+    nullIf(w.prompt_version, '') AS prompt_version,
+    nullIf(w.variant, '') AS variant,
+    nullIf(w.release, '') AS release,
+    w.n AS requests,
+    w.n - w.errors - w.timeouts - w.cancelled AS ok,
+    w.errors AS errors,
+    w.timeouts AS timeouts,
+    w.cancelled AS cancelled,
+    if(w.n > 0, (w.errors + w.timeouts) / w.n, NULL) AS error_rate,
+    w.input_tokens AS input_tokens,
+    w.output_tokens AS output_tokens,
+    w.cache_read_tokens AS cache_read_tokens,
+    w.cache_write_tokens AS cache_write_tokens,
+    w.cache_write_1h_tokens AS cache_write_1h_tokens,
+    w.reasoning_tokens AS reasoning_tokens,
+    w.audio_input_tokens AS audio_input_tokens,
+    w.audio_output_tokens AS audio_output_tokens,
+    w.image_input_tokens AS image_input_tokens,
+    if(w.unpriced_n >= w.n, NULL, {{USD:w.cost_nano_usd}}) AS cost_usd,
+    w.unpriced_n AS unpriced_n,
+    w.unpriced_tokens AS unpriced_tokens,
+    if(w.n > 0, w.duration_us_sum / 1000 / w.n, NULL) AS latency_avg_ms,
+    if(w.n > 0, w.duration_us_max / 1000, NULL) AS latency_max_ms,
+    {{QUANTILE:0.5:w.duration_ms_hist}} AS latency_p50_ms,
+    {{QUANTILE:0.9:w.duration_ms_hist}} AS latency_p90_ms,
+    {{QUANTILE:0.95:w.duration_ms_hist}} AS latency_p95_ms,
+    {{QUANTILE:0.99:w.duration_ms_hist}} AS latency_p99_ms,
+    {{QUANTILE:0.5:w.ttft_ms_hist}} AS ttft_p50_ms,
+    {{QUANTILE:0.95:w.ttft_ms_hist}} AS ttft_p95_ms,
+    {{QUANTILE:0.95:w.chunk_gap_ms_hist}} AS chunk_gap_p95_ms,
+    {{QUANTILE:0.5:w.output_tps_hist}} AS output_tps_p50,
+    {{QUANTILE:0.05:w.output_tps_hist}} AS output_tps_p05,
+    {{QUANTILE:0.5:w.input_tokens_hist}} AS input_tokens_p50,
+    {{QUANTILE:0.95:w.input_tokens_hist}} AS input_tokens_p95,
+    {{QUANTILE:0.5:w.output_tokens_hist}} AS output_tokens_p50,
+    {{QUANTILE:0.95:w.output_tokens_hist}} AS output_tokens_p95,
+    w.retries AS retries,
+    w.refused AS refused,
+    w.output_valid_n AS output_valid_n,
+    w.output_invalid_n AS output_invalid_n,
+    w.truncated_n AS truncated_n,
+    w.cache_hits AS cache_hits,
+    w.stalls AS stalls,
+    w.error_types AS error_types,
+    w.http_statuses AS http_statuses,
+    w.finish_reasons AS finish_reasons,
+    w.response_models AS response_models,
+    w.fingerprints AS fingerprints,
+    w.duration_ms_hist AS duration_ms_hist,
+    w.ttft_ms_hist AS ttft_ms_hist,
+    w.chunk_gap_ms_hist AS chunk_gap_ms_hist,
+    w.output_tps_hist AS output_tps_hist,
+    w.input_tokens_hist AS input_tokens_hist,
+    w.output_tokens_hist AS output_tokens_hist
+FROM (
+    SELECT
+        s.t AS t, s.tenant AS tenant, s.app AS app, s.env AS env, s.team AS team, s.feature AS
+        feature, s.op AS op, s.provider AS provider, s.model AS model, s.prompt_name AS
+        prompt_name, s.prompt_version AS prompt_version, s.variant AS variant, s.release AS
+        release, sum(s.n) AS n, sum(s.errors) AS errors, sum(s.timeouts) AS timeouts,
+        sum(s.cancelled) AS cancelled, sum(s.input_tokens) AS input_tokens,
+        sum(s.output_tokens) AS output_tokens, sum(s.cache_read_tokens) AS cache_read_tokens,
+        sum(s.cache_write_tokens) AS cache_write_tokens, sum(s.cache_write_1h_tokens) AS
+        cache_write_1h_tokens, sum(s.reasoning_tokens) AS reasoning_tokens,
+        sum(s.audio_input_tokens) AS audio_input_tokens, sum(s.audio_output_tokens) AS
+        audio_output_tokens, sum(s.image_input_tokens) AS image_input_tokens,
+        sum(s.cost_nano_usd) AS cost_nano_usd, sum(s.unpriced_n) AS unpriced_n,
+        sum(s.unpriced_tokens) AS unpriced_tokens, sum(s.duration_us_sum) AS duration_us_sum,
+        sum(s.retries) AS retries, sum(s.refused) AS refused, sum(s.output_valid_n) AS
+        output_valid_n, sum(s.output_invalid_n) AS output_invalid_n, sum(s.truncated_n) AS
+        truncated_n, sum(s.cache_hits) AS cache_hits, sum(s.stalls) AS stalls,
+        max(s.duration_us_max) AS duration_us_max, {{ADDED:s.error_types}} AS error_types,
+        {{ADDED:s.http_statuses}} AS http_statuses, {{ADDED:s.finish_reasons}} AS finish_reasons,
+        {{ADDED:s.response_models}} AS response_models, {{ADDED:s.fingerprints}} AS fingerprints,
+        {{ADDED:s.duration_ms_hist}} AS duration_ms_hist, {{ADDED:s.ttft_ms_hist}} AS
+        ttft_ms_hist, {{ADDED:s.chunk_gap_ms_hist}} AS chunk_gap_ms_hist,
+        {{ADDED:s.output_tps_hist}} AS output_tps_hist, {{ADDED:s.input_tokens_hist}} AS
+        input_tokens_hist, {{ADDED:s.output_tokens_hist}} AS output_tokens_hist
+    FROM {{FROM:windows}} AS s
+    WHERE s.kind = 0 AND s.resolution = {{SECONDS}} AND s.scheme = 1 AND (s.revision = 0 AND (s.tenant, toStartOfHour(s.t)) NOT IN (SELECT tenant, t FROM {{FROM:revisions}} FINAL)
+        OR (s.tenant, toStartOfHour(s.t), s.revision) IN (SELECT tenant, t, revision FROM {{FROM:revisions}} FINAL))
+    GROUP BY s.t, s.tenant, s.app, s.env, s.team, s.feature, s.op, s.provider, s.model, s.prompt_name, s.prompt_version, s.variant, s.release
+) AS w
+COMMENT 'One row is {{WINDOW}} of one combination of labels';
+
+ALTER TABLE {{DB}}.{{VIEW}} {{ON_CLUSTER}}
+    COMMENT COLUMN t 'Start of the window, UTC',
+    COMMENT COLUMN tenant 'Tenant',
+    COMMENT COLUMN app 'Service',
+    COMMENT COLUMN env 'Environment',
+    COMMENT COLUMN team 'Owner',
+    COMMENT COLUMN feature 'Feature of the app',
+    COMMENT COLUMN op 'Operation',
+    COMMENT COLUMN provider 'Provider',
+    COMMENT COLUMN model 'Model as asked for; __other__: beyond the cap of labels',
+    COMMENT COLUMN prompt_name 'Prompt template',
+    COMMENT COLUMN prompt_version 'Its version',
+    COMMENT COLUMN variant 'A/B arm',
+    COMMENT COLUMN release 'Version of the app',
+    COMMENT COLUMN requests 'Requests',
+    COMMENT COLUMN ok 'Requests that ended well',
+    COMMENT COLUMN errors 'Requests with status error',
+    COMMENT COLUMN timeouts 'Requests with status timeout',
+    COMMENT COLUMN cancelled 'Requests with status cancelled',
+    COMMENT COLUMN error_rate 'Share of errors and timeouts',
+    COMMENT COLUMN input_tokens 'Input tokens, cached ones included',
+    COMMENT COLUMN output_tokens 'Output tokens, reasoning included',
+    COMMENT COLUMN cache_read_tokens 'Of the input: read from the cache',
+    COMMENT COLUMN cache_write_tokens 'Of the input: written to the cache',
+    COMMENT COLUMN cache_write_1h_tokens 'Of those: for an hour',
+    COMMENT COLUMN reasoning_tokens 'Of the output: reasoning',
+    COMMENT COLUMN audio_input_tokens 'Of the input: audio',
+    COMMENT COLUMN audio_output_tokens 'Of the output: audio',
+    COMMENT COLUMN image_input_tokens 'Of the input: images',
+    COMMENT COLUMN cost_usd 'Cost of the priced requests, USD; NULL: none has a known price',
+    COMMENT COLUMN unpriced_n 'Requests without a known price',
+    COMMENT COLUMN unpriced_tokens 'Their tokens',
+    COMMENT COLUMN latency_avg_ms 'Mean duration, ms',
+    COMMENT COLUMN latency_max_ms 'Longest duration, ms',
+    COMMENT COLUMN latency_p50_ms '50th percentile: duration, ms; within 1 %',
+    COMMENT COLUMN latency_p90_ms '90th percentile: duration, ms; within 1 %',
+    COMMENT COLUMN latency_p95_ms '95th percentile: duration, ms; within 1 %',
+    COMMENT COLUMN latency_p99_ms '99th percentile: duration, ms; within 1 %',
+    COMMENT COLUMN ttft_p50_ms '50th percentile: time to first chunk, ms; within 1 %',
+    COMMENT COLUMN ttft_p95_ms '95th percentile: time to first chunk, ms; within 1 %',
+    COMMENT COLUMN chunk_gap_p95_ms '95th percentile: longest gap between chunks, ms; within 1 %',
+    COMMENT COLUMN output_tps_p50 '50th percentile: output tokens per second; within 1 %',
+    COMMENT COLUMN output_tps_p05 '5th percentile: output tokens per second; within 1 %',
+    COMMENT COLUMN input_tokens_p50 '50th percentile: input tokens of a request; within 1 %',
+    COMMENT COLUMN input_tokens_p95 '95th percentile: input tokens of a request; within 1 %',
+    COMMENT COLUMN output_tokens_p50 '50th percentile: output tokens of a request; within 1 %',
+    COMMENT COLUMN output_tokens_p95 '95th percentile: output tokens of a request; within 1 %',
+    COMMENT COLUMN retries 'Retries',
+    COMMENT COLUMN refused 'Refusals',
+    COMMENT COLUMN output_valid_n 'Outputs that parsed',
+    COMMENT COLUMN output_invalid_n 'Outputs that did not parse',
+    COMMENT COLUMN truncated_n 'Requests whose text was cut',
+    COMMENT COLUMN cache_hits 'Hits of the app\'s cache',
+    COMMENT COLUMN stalls 'Gaps over 5 s in streams',
+    COMMENT COLUMN error_types 'Error type -> requests',
+    COMMENT COLUMN http_statuses 'HTTP status -> requests',
+    COMMENT COLUMN finish_reasons 'Finish reason -> requests',
+    COMMENT COLUMN response_models 'Model as served -> requests',
+    COMMENT COLUMN fingerprints 'Fingerprint -> requests',
+    COMMENT COLUMN duration_ms_hist 'Histogram: merge with sumMap, read with streamgauge_quantile',
+    COMMENT COLUMN ttft_ms_hist 'Histogram of the time to first chunk, ms',
+    COMMENT COLUMN chunk_gap_ms_hist 'Histogram of the longest gap, ms',
+    COMMENT COLUMN output_tps_hist 'Histogram of output tokens per second',
+    COMMENT COLUMN input_tokens_hist 'Histogram of input tokens',
+    COMMENT COLUMN output_tokens_hist 'Histogram of output tokens';
+-- end
