@@ -46,12 +46,12 @@ SELECT
     nullIf(w.user_id, '') AS user_id,
     w.provider AS provider,
     w.model AS model,
-    w.n AS requests,
-    w.input_tokens AS input_tokens,
-    w.output_tokens AS output_tokens,
+    toUInt64(w.n) AS requests,
+    toUInt64(w.input_tokens) AS input_tokens,
+    toUInt64(w.output_tokens) AS output_tokens,
     if(w.unpriced_n >= w.n, NULL, {{USD:w.cost_nano_usd}}) AS cost_usd,
-    w.unpriced_n AS unpriced_n,
-    w.unpriced_tokens AS unpriced_tokens
+    toUInt64(w.unpriced_n) AS unpriced_n,
+    toUInt64(w.unpriced_tokens) AS unpriced_tokens
 FROM {{FROM:spend}} AS w FINAL
 WHERE w.kind = 0
 COMMENT 'One row is what one key and user spent on one model on one day';
