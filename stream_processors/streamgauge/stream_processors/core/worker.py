@@ -58,6 +58,8 @@ TICK_S = 1.0
 DRAIN_S, LEAVE_S, CLOSE_S = 1.8, 0.6, 0.2
 """Of an orderly end: to store what is absorbed, to leave the group, to send the last ticks."""
 LOOK_S = 3.0
+PAUSE_S = 0.05
+"""From the end of a flush to the next one at least, however long it took."""
 
 
 class ChunkWorker:
@@ -273,9 +275,12 @@ class ChunkWorker:
     # -- rows out ----------------------------------------------------------------------------------
 
     async def _flush_loop(self) -> None:
+        took_s = 0.0
         while True:
-            await self._backlog.wait_due(self.settings.flush_s)
+            await self._backlog.wait_due(max(PAUSE_S, self.settings.flush_s - took_s))
+            started = time.monotonic()
             await self._flush()
+            took_s = time.monotonic() - started
 
     async def _flush(self, *, force: bool = False) -> None:
         async with self._flush_lock:
