@@ -6,7 +6,8 @@ First the maximum, as `benchmarks.stream` measures it: a backlog at full speed, 
 rounds. Then half of it by the clock, to the metrics worker as the supervisor starts it, and in turn
 to Faust's `Stream.take_events(1000)` before the same code; if that cannot keep up with the same
 rate, half of its own maximum. Settings are the default ones. Latency: from when an event was due to
-be sent until an answer of the store to `sum(requests)` over `v_10s`, asked four times a second, counts it.
+be sent until an answer of the store, asked four times a second for `sum(requests)` over `v_10s`,
+counts it.
 """
 
 from __future__ import annotations
