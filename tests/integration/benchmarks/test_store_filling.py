@@ -30,7 +30,8 @@ def test_filling_goes_on_where_it_was_and_both_sides_give_the_same_answers(
     with connect(store) as client:
         (found,) = client.query(
             "SELECT count() AS n, uniqExact(id) AS ids,"
-            " (SELECT sum(requests) FROM v_hour) AS hours, (SELECT sum(requests) FROM v_spend) AS spend FROM v_requests"
+            " (SELECT sum(requests) FROM v_hour) AS hours,"
+            " (SELECT sum(requests) FROM v_spend) AS spend FROM v_requests"
         )
         assert found == dict.fromkeys(("n", "ids", "hours", "spend"), traffic.events)
         counted = sizes.measure(client)
