@@ -57,7 +57,7 @@ def test_a_run_that_is_killed_within_a_slice_goes_on_and_counts_exactly(tmp_path
 
 @pytest.mark.kafka
 @pytest.mark.clickhouse
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_a_short_hour_counts_exactly_and_tells_how_fresh_the_store_is(tmp_path: Path) -> None:
     found = figures(
