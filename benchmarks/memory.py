@@ -17,9 +17,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from benchmarks.consumers.meter import resident_mb
 from benchmarks.load import WORDS, events, send
 from benchmarks.report import Figure, close
-from benchmarks.services import Services, outcome, resident_mb, services
+from benchmarks.services import Services, outcome, services
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
 

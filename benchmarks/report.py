@@ -48,6 +48,12 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}"
 
 
+def say(line: str) -> None:
+    """Progress, for people."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
 def close(
     benchmark: str,
     figures: Mapping[str, Figure],

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import EVENTS
@@ -33,13 +33,6 @@ def cpu_s(pid: int | None) -> float:
         return 0.0
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mb(pid: int, what: Literal["VmRSS", "VmHWM"]) -> float:
-    """Resident memory of a process: now, or its peak since the start."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (kb,) = (line.split()[1] for line in lines if line.startswith(f"{what}:"))
-    return int(kb) / 1024
 
 
 @dataclass(slots=True)

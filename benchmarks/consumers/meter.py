@@ -10,6 +10,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Literal
 
 
 class Meter:
@@ -45,12 +46,15 @@ class Meter:
         assert self._began is not None
         wall, cpu = (last - first for last, first in zip(self._last, self._began, strict=True))
         line = {"events": self.landed_n, "began_s": self._began[0], "wall_s": wall, "cpu_s": cpu}
-        print(json.dumps(line | {"rss_mb": peak_mb()} | more), flush=True)
+        print(json.dumps(line | {"rss_mb": resident_mb("self", "VmHWM")} | more), flush=True)
         os._exit(0)
 
 
-def peak_mb(pid: int | str = "self") -> float:
-    """Peak of a process's resident memory since its start; rusage would count its parent's, too."""
+def resident_mb(pid: int | str, what: Literal["VmRSS", "VmHWM"]) -> float:
+    """Resident memory of a process: now, or its peak since its start.
+
+    rusage would count its parent's, too.
+    """
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (kb,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    (kb,) = (line.split()[1] for line in lines if line.startswith(f"{what}:"))
     return int(kb) / 1024

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.growth import hour, slices
 from benchmarks.growth.verdict import judge
-from benchmarks.report import close
+from benchmarks.report import close, say
 
 
 def main() -> int:
@@ -46,8 +46,8 @@ def _log(given: argparse.Namespace) -> int:
     states = []
     try:
         for number, options in enumerate(rounds, 1):
-            _say(f"round {number} of {given.rounds}")
-            states.append(slices.run(options, _say))
+            say(f"round {number} of {given.rounds}")
+            states.append(slices.run(options, say))
         figures = judge(states, rounds[0])
     except ValueError as error:
         sys.stderr.write(f"growth: {error}\n")
@@ -62,16 +62,11 @@ def _log(given: argparse.Namespace) -> int:
 def _hour(given: argparse.Namespace) -> int:
     folder = given.folder / "hour"
     shutil.rmtree(folder, ignore_errors=True)
-    figures = hour.run(folder, seconds=given.seconds, rate=given.rate, say=_say)
+    figures = hour.run(folder, seconds=given.seconds, rate=given.rate, say=say)
     status = close("growth-hour", figures, keep=given.seconds >= 3_600 and given.rate >= 2_000)
     if status == 0:
         shutil.rmtree(folder)
     return status
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

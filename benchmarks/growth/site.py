@@ -19,8 +19,9 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
+from benchmarks.consumers.meter import resident_mb
 from benchmarks.growth.sender import Sender
-from benchmarks.services import PREFIX, Services, cpu_s, resident_mb, services
+from benchmarks.services import PREFIX, Services, cpu_s, services
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.ports import free_ports
 from streamgauge.deploy.processes import ParentGuard

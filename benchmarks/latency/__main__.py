@@ -18,18 +18,12 @@ from statistics import median
 
 from benchmarks.latency.run import measure
 from benchmarks.load import preload
-from benchmarks.report import Figure, close
+from benchmarks.report import Figure, close, say
 from benchmarks.services import services
 from benchmarks.stream.inputs import SHARE
 from benchmarks.stream.ways import Run, into_store
 
 BAR_S, AIM_S = 2.0, 1.0
-
-
-def say(line: str) -> None:
-    """Progress."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def mid(runs: list[Run], name: str) -> float:

@@ -25,7 +25,7 @@ from streamgauge.deploy.stack.services import WorkerService
 from streamgauge.storage.client import StoreClient, connect
 from streamgauge.storage.settings import StoreSettings
 
-POLL_S = 0.25  # an answer costs the store some 40 ms: asking more often is load of its own
+POLL_S = 0.25  # asking more often is load of its own
 LATE_S = 1.0
 SETTLE_S = 60.0
 WITHOUT_END = 10**12

@@ -15,7 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchmarks.report import close
+from benchmarks.report import close, say
 from benchmarks.soak.run import Options, Soak
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     kills = 2 if given.store_away else given.kills
     options = Options(given.folder, given.events, kills, given.seed, given.store_away)
     try:
-        figures = Soak(options, _say).run()
+        figures = Soak(options, say).run()
     except ValueError as error:
         sys.stderr.write(f"soak: {error}\n")
         return 2
@@ -44,11 +44,6 @@ def main() -> int:
     if status == 0:
         shutil.rmtree(given.folder)
     return status
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

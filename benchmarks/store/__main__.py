@@ -20,8 +20,8 @@ from math import prod
 from pathlib import Path
 from statistics import median
 
-from benchmarks.report import Figure, close
-from benchmarks.services import resident_mb
+from benchmarks.consumers.meter import resident_mb
+from benchmarks.report import Figure, close, say
 from benchmarks.store import plain, sizes
 from benchmarks.store.ask import Times, ask, compare, parameters
 from benchmarks.store.site import DATABASE, Options, fill, running, traffic_of
@@ -38,15 +38,15 @@ def run(options: Options, rounds: int) -> dict[str, Figure]:
     """Fill, wait for the merges, measure, ask."""
     traffic, events = traffic_of(options), options.events
     with running(options.folder) as store:
-        fill(store.settings(DATABASE), traffic, _say)
-        fill(store.settings(HASHED), replace(traffic, hashes=True), _say, blocks=HASHED_BLOCKS)
+        fill(store.settings(DATABASE), traffic, say)
+        fill(store.settings(HASHED), replace(traffic, hashes=True), say, blocks=HASHED_BLOCKS)
         with connect(store.settings(DATABASE), timeout_s=300) as client:
-            _say(f"waiting for the store's own merges, {sizes.MOST_S:.0f} s at most ...")
-            _say(f"{sizes.settled(client):.0f} s")
+            say(f"waiting for the store's own merges, {sizes.MOST_S:.0f} s at most ...")
+            say(f"{sizes.settled(client):.0f} s")
             found = sizes.measure(client)
             for line in sizes.as_lines(found, events):
-                _say(line)
-            _say("copying them into the plain table ...")
+                say(line)
+            say("copying them into the plain table ...")
             plain.copy(client, DATABASE, events)
         with connect(store.settings(plain.DATABASE)) as client:
             sizes.settled(client)
@@ -56,7 +56,7 @@ def run(options: Options, rounds: int) -> dict[str, Figure]:
             asked = parameters(client)
             times = ask(client, asked, rounds)
             for one in times:
-                _say(one.as_line())
+                say(one.as_line())
             peak = resident_mb(store.pid, "VmHWM")
             compare(client, asked)
     ours, packed = found.tables["events"] / events, sizes.json_lines(traffic)
@@ -116,11 +116,6 @@ def main() -> int:
     if status == 0 and not given.keep:
         shutil.rmtree(given.folder)
     return status
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import pyarrow as pa
+
 from benchmarks.store.traffic import Traffic
 from streamgauge.storage.client import StoreClient
 
@@ -71,8 +73,6 @@ def as_lines(sizes: Sizes, events: int, most: int = 10) -> Iterable[str]:
 
 def json_lines(traffic: Traffic) -> float:
     """Bytes per event of a block of messages as JSON lines under zstd, level 3."""
-    import pyarrow as pa
-
     values = [v for messages in traffic.block(0) for v in messages.values]
     packed = pa.Codec("zstd", compression_level=3).compress(b"\n".join(values), asbytes=True)
     return len(packed) / len(values)

@@ -22,7 +22,7 @@ from statistics import median
 
 from benchmarks.environments import NotInstalled, environment
 from benchmarks.load import MODELS, T0_MS
-from benchmarks.report import Figure, close
+from benchmarks.report import Figure, close, say
 from benchmarks.services import services
 from benchmarks.stream.inputs import load
 from benchmarks.stream.ways import Run, clickhouse, into_store, quix
@@ -41,12 +41,6 @@ def look_up_us(book: PriceBook, n: int = 200_000) -> float:
         provider, model = MODELS[i % len(MODELS)]
         book.price(provider, model, tier=None, speed=None, ts_ms=T0_MS + i)
     return (time.perf_counter() - began) / n * 1e6
-
-
-def say(line: str) -> None:
-    """Progress."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def measure(n: int, rounds: int) -> dict[str, list[Run]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import say
 from benchmarks.services import Services, cpu_s, outcome
 from benchmarks.stream.inputs import Inputs
 from streamgauge.storage.client import connect
@@ -42,7 +42,7 @@ def into_store(on: Services, way: str, n: int, *arguments: object, workers: int 
         raise RuntimeError(f"{way}: {stored} rows, {run['events']} said to have landed")
     used = [(y - x) / stored * 1e6 for x, y in zip(before, after, strict=True)]
     what = " ".join([way, *map(str, arguments)]) if workers == 1 else f"{way} x {workers}"
-    say(what, run, f"; store {used[0]:.1f}, Kafka {used[1]:.1f} us of CPU an event")
+    tell(what, run, f"; store {used[0]:.1f}, Kafka {used[1]:.1f} us of CPU an event")
     return {**run, "store_us": used[0], "kafka_us": used[1]}
 
 
@@ -69,7 +69,7 @@ def _checked(what: str, found: dict[str, Any], **expected: int) -> Run:
     if {name: found[name] for name in expected} != expected:
         raise RuntimeError(f"{what}: {found}, expected {expected}")
     run = together([found])
-    say(what, run)
+    tell(what, run)
     return run
 
 
@@ -96,10 +96,9 @@ def count(store: StoreSettings) -> int:
     return int(row["events"])
 
 
-def say(what: str, run: Run, more: str = "") -> None:
-    """Progress."""
-    sys.stderr.write(
+def tell(what: str, run: Run, more: str = "") -> None:
+    """A run in a line."""
+    say(
         f"{what:12} {run['wall']:9,.0f} events/s {run['core']:9,.0f} per core-second,"
-        f" {run['rss_mb']:4.0f} MB{more}\n"
+        f" {run['rss_mb']:4.0f} MB{more}"
     )
-    sys.stderr.flush()

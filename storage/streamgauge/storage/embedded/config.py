@@ -57,9 +57,8 @@ class ServerConfig:
     port: int = 0
     server_memory: int = 2048 * MIB
     query_memory: int = 1024 * MIB
-    thread_memory: int = (
-        128 * MIB
-    )  # free for each thread of a query; the engine's own 1 GiB means one
+    # Free for each thread of a query; the engine's own 1 GiB would mean one thread.
+    thread_memory: int = 128 * MIB
     reserve: int = 512 * MIB  # of the disk: with less free space nothing is inserted or merged
     mark_cache: int = 64 * MIB
     fsync: bool = True

@@ -1,12 +1,11 @@
 """How a worker process treats memory: allocators and Python's cycle collector.
 
 - Arrow's own allocator keeps what a flush used; the system's gives it back and is no slower.
-- glibc gives each thread an arena of its own, and what one has freed another cannot use: some
-  80 MB more at full speed for no time won. ARENAS are shared instead.
+- glibc gives each thread an arena of its own, and what one has freed another cannot use. ARENAS
+  are shared instead, which takes no longer.
 - By count of new objects the cycle collector runs hundreds of times a second while a fetch is
-  unpacked, and each time it looks at whatever waits for a flush: a sixth of all CPU, for next to no
-  cycles. So it is off, and the worker asks for it: each tick what is new since the last one, each
-  minute everything.
+  unpacked, and each time it looks at whatever waits for a flush, for next to no cycles. So it is
+  off, and the worker asks for it: each tick what is new since the last one, each minute everything.
 
 In: `settle` once per process, `Collector.tick` once a second. Not here: when to tick (worker.py),
 how much may wait (backlog.py).
@@ -45,7 +44,7 @@ class Collector:
     def __init__(self) -> None:
         self._ticks = 0
 
-    def tick(self) -> int:
-        """Collect the young, now and then everything; how many objects were garbage."""
+    def tick(self) -> None:
+        """Collect the young, now and then everything."""
         self._ticks += 1
-        return gc.collect(2 if self._ticks % FULL_EVERY == 0 else 1)
+        gc.collect(2 if self._ticks % FULL_EVERY == 0 else 1)

@@ -118,7 +118,7 @@ def _column(values: Sequence[Any], field: _Field) -> pa.Array | None:
     """None: no event says anything."""
     first, n = values[0], len(values)
     if field.coded and values[-1] == first and values.count(first) == n:
-        return repeated(first, n) if first is not None else None
+        return constant(first, n) if first is not None else None
     array = _as_told(values, field.kind)
     if field.nested:
         return array if any(values) else None
@@ -128,10 +128,15 @@ def _column(values: Sequence[Any], field: _Field) -> pa.Array | None:
     return array.dictionary_encode() if field.coded else array
 
 
-@functools.lru_cache(maxsize=256)
 def repeated(value: str, n: int) -> pa.Array:
     """A string column that says the same n times."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([value]))
+
+
+@functools.lru_cache(maxsize=128)
+def constant(value: str, n: int) -> pa.Array:
+    """`repeated`, kept: of columns that say the same in batch after batch."""
+    return repeated(value, n)
 
 
 def _unknown(like: pa.DataType, n: int) -> pa.Array:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from streamgauge.stream_processors.core.chunks import Chunk
 from streamgauge.stream_processors.metrics import rows
-from streamgauge.stream_processors.metrics.columns import Columns, Extractor, repeated
+from streamgauge.stream_processors.metrics.columns import Columns, Extractor, constant
 
 BATCH_EVENTS = 1_000
 """Events of a kind that are turned into columns at once: thin runs cost no more, and what was
@@ -65,7 +65,7 @@ class Group:
         part.put("partition", pa.array(np.repeat(np.array(partition, np.uint32), counts)))
         part.put("offset", pa.array(self._offsets, pa.uint64()))
         part.put("append_ts", pa.array(self._append_ms, pa.timestamp("ms", tz="UTC")))
-        part.put("type", repeated(self._kind, n))
+        part.put("type", constant(self._kind, n))
         self._parts.append(part)
         self._empty()
 
