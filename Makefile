@@ -31,7 +31,7 @@ test: $(VENV)/.dev lint types ## the whole test suite
 test-full: $(VENV)/.dev lint types ## also what takes longer: 20 demo seeds, long kill loops
 	@$(BIN)/pytest -q
 
-bench-stream: $(VENV)/.dev ## the metrics worker against other ways to consume; installs Quix Streams (130 MB), about six minutes
+bench-stream: $(VENV)/.dev ## the metrics worker against other ways to consume; installs Quix Streams (130 MB), about nine minutes
 	@$(BIN)/python -m benchmarks.stream
 
 bench-latency: $(VENV)/.dev ## event to queryable aggregate at half of the maximum rate, against take(); eleven minutes

@@ -63,7 +63,7 @@ def _log(given: argparse.Namespace) -> int:
         sys.stderr.write(f"growth: {error}\n")
         return 2
     whole = given.events >= 20_000_000 and given.first <= 1_000_000
-    whole &= given.spacing_ms == SPACING_MS
+    whole &= given.rounds >= 3 and given.spacing_ms == SPACING_MS
     status = close("growth", figures, keep=whole)
     for options in rounds:
         options.path.unlink()

@@ -1,8 +1,8 @@
 """The same events in the three forms that the ways to consume them need.
 
 The events topic, by partition as a client of ours sends them: twice n, so that each of two workers
-has as much to do as one alone. For Quix Streams, whose windows are per message key, the first tenth
-of n in a topic keyed by app; for ClickHouse's reader the first n as lines of a file.
+has as much to do as one alone. For Quix Streams, whose windows are per message key, the first
+quarter of n in a topic keyed by app; for ClickHouse's reader the first n as lines of a file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import TopicSpec
 from streamgauge.deploy.topics import create_topics
 
-SHARE = 10  # the slow ways get a tenth of the events
+SHARE = 4  # the slow ways get a quarter of the events
 WINDOW_MS = 10_000
 BY_APP = TopicSpec("bench-by-app", key="app", content="events")
 ANY = -1  # the partition that the key says

@@ -22,7 +22,7 @@ N = 8_000
 def test_two_workers_share_the_events_and_clickhouse_counts_the_same_ones() -> None:
     with services() as on:
         inputs = load(on, N)
-        assert (inputs.few, inputs.windows) == (N // 10, 20)  # 1.6 s of 20 apps
+        assert (inputs.few, inputs.windows) == (N // 4, 20)  # 4 s of 20 apps
         assert clickhouse(on, inputs)["events"] == N
         two = into_store(on, "ours", 2 * N, on.partitions // 2, workers=2)
         assert two["events"] == 2 * N

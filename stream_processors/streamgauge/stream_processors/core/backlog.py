@@ -30,6 +30,11 @@ class Backlog:
         self._due, self._room = asyncio.Event(), asyncio.Event()
 
     @property
+    def due(self) -> bool:
+        """Enough for a flush."""
+        return self.events >= self._flush_events or self.bytes >= self._flush_bytes
+
+    @property
     def full(self) -> bool:
         """Nothing more may be absorbed before the flush has taken this."""
         return self.events >= self._most_events or self.bytes >= self._most_bytes
@@ -38,7 +43,7 @@ class Backlog:
         """The processor has it. Control records alone are a step, too: they end the lag."""
         self.events += max(len(chunk), 1)
         self.bytes += sum(map(len, filter(None, chunk.values)))
-        if self.events >= self._flush_events or self.bytes >= self._flush_bytes:
+        if self.due:
             self._due.set()
 
     def clear(self) -> None:
