@@ -16,8 +16,9 @@ from streamgauge.stream_processors.core import health
 from streamgauge.stream_processors.core.chunks import Chunk
 from streamgauge.stream_processors.core.worker import run_worker
 from streamgauge.stream_processors.logs import set_up_logging
+from streamgauge.stream_processors.metrics.cut import MetricsCut
 from streamgauge.stream_processors.metrics.main import build_spec
-from streamgauge.stream_processors.metrics.processor import MetricsCut, MetricsProcessor
+from streamgauge.stream_processors.metrics.processor import MetricsProcessor
 from streamgauge.stream_processors.settings import WorkerSettings
 
 POISON = b"hang here"

@@ -1,4 +1,4 @@
-"""Inserting blocks, exactly once: the compare-and-set of contracts.md, for both kinds of store.
+"""Inserting blocks, exactly once: compare-and-set (decision 0001), for both kinds of store.
 
 Embedded server: the expectation travels in a header and is checked under the table's lock.
 Real server: the guard is in the statement (`throwIf` over the markers), which is check-then-insert;

@@ -3,7 +3,7 @@
 The worker (worker.py) owns Kafka, the store, offsets, ticks and failure; a processor owns meaning.
 In: `Chunk`s, one per run of messages of one source partition, in offset order, each offset exactly
 once per table. Out: `Cut`s, the additive rows of everything absorbed since the last cut.
-Not here: reading Kafka (chunk_transport.py), offsets and flushing (sinks.py, worker.py).
+Not here: reading Kafka (chunk_transport.py), offsets (positions.py), flushing (flusher.py).
 
 A processor in full:
 

@@ -1,4 +1,4 @@
-"""How far event time is complete, per source partition. Pure; contracts.md section 4.
+"""How far event time is complete, per source partition. Pure (docs/decisions/0006).
 
 Watermark = min(latest event time, latest append time) - lateness, of what is STORED; never goes
 back. The append time is the broker's clock: one sender with a clock ahead cannot push it.
@@ -25,7 +25,7 @@ class Latest(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Progress:
     """What was read of one partition, up to `position`. ms since the epoch; None = nothing yet."""
 
     position: int
@@ -33,7 +33,7 @@ class Seen:
     last_append: int | None = None
     watermark_ms: int | None = None
 
-    def with_run(self, position: int, max_ts: int | None, last_append: int | None) -> Seen:
+    def with_run(self, position: int, max_ts: int | None, last_append: int | None) -> Progress:
         """After one more run."""
         return replace(
             self,
@@ -42,7 +42,7 @@ class Seen:
             last_append=_later(self.last_append, last_append),
         )
 
-    def at_watermark(self, lateness_ms: int) -> Seen:
+    def at_watermark(self, lateness_ms: int) -> Progress:
         """With the watermark that follows; it never goes back."""
         if self.max_ts is None or self.last_append is None:
             return self
@@ -71,11 +71,11 @@ class Watermarks:
         ticked: what the last tick said that speaks of nothing but what is stored.
         """
         self._lateness_ms = lateness_ms
-        self.stored: dict[str, Seen] = {}
+        self.stored: dict[str, Progress] = {}
         for key, position in positions.items():
-            p, seen = ticked.get(key), Seen(position)
+            p, seen = ticked.get(key), Progress(position)
             if p is not None:
-                seen = Seen(position, p.max_ts, p.last_append, p.watermark_ms)
+                seen = Progress(position, p.max_ts, p.last_append, p.watermark_ms)
             if below is not None and key in below:
                 seen = seen.with_run(position, below[key].max_ts, below[key].last_append)
             self.stored[key] = seen.at_watermark(lateness_ms)
@@ -87,11 +87,11 @@ class Watermarks:
         """A run is in the processor's hands."""
         self._absorbed[key] = self._absorbed[key].with_run(position, max_ts, last_append)
 
-    def snapshot(self) -> Mapping[str, Seen]:
+    def snapshot(self) -> Mapping[str, Progress]:
         """What a flush that is cut now will have stored."""
         return dict(self._absorbed)
 
-    def flushed(self, snapshot: Mapping[str, Seen]) -> None:
+    def flushed(self, snapshot: Mapping[str, Progress]) -> None:
         """That flush has landed in every table."""
         for key, seen in snapshot.items():
             self.stored[key] = replace(

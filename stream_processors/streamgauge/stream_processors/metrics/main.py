@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from streamgauge.contracts.environment import number, switch
+from streamgauge.contracts.environment import switch
 from streamgauge.contracts.errors import StreamgaugeError
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
@@ -20,6 +20,7 @@ from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, MetricsProcessor
 from streamgauge.stream_processors.metrics.recall import recall_metrics
 from streamgauge.stream_processors.process import end_process
+from streamgauge.stream_processors.reading.requests import label_cap
 from streamgauge.stream_processors.settings import WorkerSettings
 
 
@@ -28,7 +29,7 @@ def build_spec(env: Mapping[str, str] = os.environ) -> WorkerSpec:
     processor = MetricsProcessor(
         PriceBook(),
         texts=switch(env, "STREAMGAUGE_TEXTS"),
-        label_cap=number(env, "STREAMGAUGE_LABEL_CAP", 1_000, 1, 100_000, int),
+        label_cap=label_cap(env),
     )
     return WorkerSpec(processor, (EVENTS,), recall_metrics, SLOW_TABLES)
 

@@ -1,47 +1,34 @@
 """The metrics processor: what becomes of each message of `llm.events.v1`.
 
-absorb: decode, check against the append time, drop repeats, count the outcome, turn to columns.
-cut/build (in the flush thread): price, cap labels, and make the rows of every table.
-Nothing is done per event that can be done per run (columns.py).
+Decode, check against the append time, drop repeats, count the outcome, turn to columns; what is
+absorbed goes into a cut (cut.py), which makes the rows in the flush thread. Nothing is done per
+event that can be done per run (columns.py).
 Pure: the same offsets give the same rows, whatever the cut (below the label cap and within the
 duplicate horizon). In: chunks. Out: cuts. Not here: Kafka, store, clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from streamgauge.contracts.bounds import FUTURE_MS
 from streamgauge.contracts.reasons import Reject
-from streamgauge.storage.block import REVISION
-from streamgauge.storage.tables import TABLES
 from streamgauge.stream_processors.core.chunks import Chunk, DeadLetter
-from streamgauge.stream_processors.metrics import rows
 from streamgauge.stream_processors.metrics.accounting import (
-    IngestLog,
     ProducerCount,
-    Producers,
-    count_stored,
-    label_rows,
-    producer_rows,
-    spend_rows,
 )
-from streamgauge.stream_processors.metrics.cells import LABELS, MAPS, build_cells
-from streamgauge.stream_processors.metrics.columns import Columns
+from streamgauge.stream_processors.metrics.capping import window_caps
+from streamgauge.stream_processors.metrics.cut import TEXTS, Delta, MetricsCut
 from streamgauge.stream_processors.metrics.groups import Group
-from streamgauge.stream_processors.metrics.priced import put_prices
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.revisions import (
     LIVE_ONLY,
     MetricsMemory,
-    Revisions,
-    under_revisions,
 )
 from streamgauge.stream_processors.reading.decode import (
     Refusal,
@@ -50,7 +37,7 @@ from streamgauge.stream_processors.reading.decode import (
     sender_of,
 )
 from streamgauge.stream_processors.reading.dedup import Seen
-from streamgauge.stream_processors.reading.labels import MAP_CAP, Coded, LabelCaps
+from streamgauge.stream_processors.reading.labels import CAP
 from streamgauge.stream_processors.reading.memory import Memory
 
 TABLE_ORDER = (
@@ -66,19 +53,7 @@ TABLE_ORDER = (
 )
 SLOW_TABLES = frozenset({"spend", "producers"})
 """A row per user, or per client, and flush would be many; no rule reads them."""
-TEXTS = "texts"
 HEARTBEAT = "client.stats"
-
-
-@dataclass(slots=True)
-class _Delta:
-    """Everything since the last cut. Groups by (type, tables that still lack the events)."""
-
-    groups: dict[tuple[str, frozenset[str]], Group] = field(default_factory=dict)
-    producers: Producers = field(default_factory=dict)
-    ingest: IngestLog = field(default_factory=IngestLog)
-    dead_rows: list[DeadLetter] = field(default_factory=list)
-    dead_letters: list[DeadLetter] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -108,7 +83,7 @@ class MetricsProcessor:
 
     writer = "metrics"
 
-    def __init__(self, book: PriceBook, *, texts: bool = False, label_cap: int = 1_000) -> None:
+    def __init__(self, book: PriceBook, *, texts: bool = False, label_cap: int = CAP) -> None:
         self._book = book
         self._label_cap = label_cap
         self._texts = texts
@@ -118,9 +93,9 @@ class MetricsProcessor:
 
     def reset(self) -> None:
         """Forget everything; `restore` follows."""
-        self._delta = _Delta()
+        self._delta = Delta()
         self._seen: dict[str, Seen] = {}
-        self._caps = _caps(self._label_cap)
+        self._caps = window_caps(self._label_cap)
         self._revisions = LIVE_ONLY
 
     def restore(self, state: object) -> None:
@@ -248,100 +223,8 @@ class MetricsProcessor:
 
     def cut(self, *, now_ms: int) -> MetricsCut:
         """Detach the delta. Label caps go along: build() is their only user until a reset."""
-        delta, self._delta = self._delta, _Delta()
+        delta, self._delta = self._delta, Delta()
         return MetricsCut(delta, self._book, self._caps, now_ms, self._revisions, texts=self._texts)
-
-
-class MetricsCut:
-    """chunks.Cut of the metrics worker."""
-
-    def __init__(
-        self,
-        delta: _Delta,
-        book: PriceBook,
-        caps: LabelCaps,
-        now_ms: int,
-        revisions: Revisions,
-        *,
-        texts: bool,
-    ) -> None:
-        self._delta = delta
-        self._book = book
-        self._caps = caps
-        self._now_ms = now_ms
-        self._revisions = revisions
-        self._texts = texts
-
-    @property
-    def fences(self) -> Mapping[str, Mapping[str, int]]:
-        """Rows of windows are made by these revisions."""
-        return {"windows": {REVISION: self._revisions.number}}
-
-    @property
-    def dead_letters(self) -> Sequence[DeadLetter]:
-        """Refused inputs."""
-        return self._delta.dead_letters
-
-    def build(self) -> Mapping[str, pa.Table]:
-        """The rows of every table."""
-        made: dict[str, list[pa.Table]] = {}
-
-        def put(table: str, data: pa.Table) -> None:
-            if data.num_rows:
-                made.setdefault(table, []).append(data)
-
-        for (kind, tables), group in self._delta.groups.items():
-            c = group.columns()
-            if kind == rows.REQUEST:
-                put_prices(c, self._book)
-                self._requests(c, tables, put)
-            if "events" in tables:
-                put("events", rows.event_rows(c))
-            if kind in rows.JUDGEMENTS and "judgements" in tables:
-                put("judgements", rows.judgement_rows(c))
-            if kind == rows.PROMPT and "prompts" in tables:
-                put("prompts", rows.prompt_rows(c))
-            if self._texts and kind in rows.TEXTED and TEXTS in tables:
-                put(TEXTS, rows.text_rows(c))
-            if "producers" in tables:
-                count_stored(self._delta.producers, c)
-        put("producers", producer_rows(self._delta.producers))
-        put("dead_letters", rows.dead_letter_rows(self._delta.dead_rows))
-        put("ingest_log", self._delta.ingest.rows(self._now_ms))
-        return {table: rows.concat(table, parts) for table, parts in made.items()}
-
-    def _requests(self, c: Columns, tables: frozenset[str], put: Any) -> None:
-        if "spend" in tables:
-            put("spend", spend_rows(c))
-        if "windows" not in tables:
-            return
-        labels, new = capped(c, self._caps)
-        cells = build_cells(c, *labels, TABLES["windows"].data)
-        put("windows", under_revisions(cells, self._revisions))
-        if "label_values" in tables:
-            put("label_values", label_rows(new))
-
-
-def _caps(cap: int) -> LabelCaps:
-    return LabelCaps(cap=cap, caps={name: min(cap, MAP_CAP) for name in MAPS})
-
-
-def capped(
-    c: Columns, caps: LabelCaps
-) -> tuple[tuple[dict[str, Coded], dict[str, Coded]], list[tuple[str, str, str, int]]]:
-    """Labels and map values under their caps, and what was admitted now with its first ts."""
-    everybody = Coded(c.coded("tenant").codes * 0, ("",))
-    tenant, admitted = caps.apply("tenant", c.coded("tenant"), everybody)
-    labels = {"tenant": tenant}
-    for name in LABELS[1:]:
-        labels[name], new = caps.apply(name, c.coded(name), tenant)
-        admitted += new
-    maps = {}
-    for column, source in MAPS.items():
-        maps[column], new = caps.apply(column, c.coded(source), tenant)
-        admitted += new
-    ts = c.ts
-    return (labels, maps), [(a.tenant, a.label, a.value, int(ts[a.row])) for a in admitted]
 
 
 def _known(event: Any) -> bool:

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from streamgauge.storage.tables import TABLES
+from streamgauge.stream_processors.metrics.capping import capped
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS, TOKEN_SUMS, build_cells
 from streamgauge.stream_processors.metrics.columns import Columns
 from streamgauge.stream_processors.metrics.priced import KEY, put_prices
 from streamgauge.stream_processors.metrics.pricing import PriceBook
-from streamgauge.stream_processors.metrics.processor import capped
 from streamgauge.stream_processors.metrics.revisions import TenantHour, hours_of, stamped
 from streamgauge.stream_processors.reading.labels import LabelCaps
 
