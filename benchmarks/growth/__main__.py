@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=20_000_000)
     parser.add_argument("--first", type=int, default=1_000_000, help="of them: warm-up")
     parser.add_argument("--slices", type=int, default=20, help="of equal size, after the first")
-    parser.add_argument("--rounds", type=int, default=3, help="each with a log of its own")
+    parser.add_argument("--rounds", type=int, default=6, help="each with a log of its own")
     parser.add_argument(
         "--spacing-ms", type=int, default=SPACING_MS, help="from the time of an event to the next"
     )
