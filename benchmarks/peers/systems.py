@@ -2,7 +2,8 @@
 
 `System`: what a client needs, how many spans can be queried now, and what its processes have used.
 Arize Phoenix and MLflow stand on SQLite, their default, each in a virtual environment of its own
-(environments.py, 0.9 GB each). Ours is `streamgauge up`, with texts stored too.
+(environments.py, 0.9 GB each). Ours is `streamgauge up`, with texts stored too: once without scores
+and drift, since the peers neither score nor watch drift, and once with everything.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def mlflow(folder: Path, spans: Path) -> Iterator[System]:
 
 
 @contextlib.contextmanager
-def streamgauge(folder: Path, spans: Path) -> Iterator[System]:
-    """The whole stack: Kafka, store, metrics, scores, drift, alerts and their supervisor."""
+def streamgauge(folder: Path, spans: Path, *without: str) -> Iterator[System]:
+    """The whole stack: Kafka, store, workers, alert engine, supervisor; less the workers named."""
     home = folder / "home"
     env = _clean_env() | {"STREAMGAUGE_HOME": str(home), "STREAMGAUGE_TEXTS": "1"}
 
@@ -109,7 +110,8 @@ def streamgauge(folder: Path, spans: Path) -> Iterator[System]:
     from streamgauge.storage.settings import StoreSettings
 
     try:
-        up = json.loads(cli("up", "--json", "--clock", "live"))
+        less = [word for name in without for word in ("--without", name)]
+        up = json.loads(cli("up", "--json", "--clock", "live", *less))
         state = json.loads(cli("status", "--json"))
         at = state["addresses"]
         store = StoreSettings(
@@ -147,7 +149,12 @@ def streamgauge(folder: Path, spans: Path) -> Iterator[System]:
         cli("down")
 
 
-SYSTEMS = {"streamgauge": streamgauge, "phoenix": phoenix, "mlflow": mlflow}
+SYSTEMS = {
+    "streamgauge": lambda folder, spans: streamgauge(folder, spans, "scores", "drift"),
+    "streamgauge, all": streamgauge,
+    "phoenix": phoenix,
+    "mlflow": mlflow,
+}
 
 
 def _over_otlp(
