@@ -4,7 +4,7 @@ Everything that changes what others may assume is a compare-and-set (storage/wri
 that are no source partition:
 
     reprocessing  revision   the highest number that was given to a run
-                  run-<id>   the number of that run; as no other run writes it, none has that number
+                  run-<id>   the number that one try gave a run; as no other writes it, none has it
     windows       revision   the highest that writers must know (block.REVISION)
                   rebuilt    blocks of the newest run that are stored
                   committed  the last revision that is, or will be, shown
@@ -129,8 +129,11 @@ class ReprocessStore:
 
     def register(self, hours: Sequence[TenantHour], reason: str, price_book: str) -> int:
         """Give this run a revision that no other has, with its hours, in one block."""
-        n, run = len(hours), f"run-{uuid.uuid4().hex}"
+        n = len(hours)
         while True:
+            mine = (
+                f"run-{uuid.uuid4().hex}"  # anew: the last one may have landed, and been overtaken
+            )
             given = self._writer.high_water("reprocessing").get(REVISION, 0)
             last = max(given, self._positions().get(REVISION, 0))
             rows = pa.table(
@@ -142,7 +145,7 @@ class ReprocessStore:
                     "price_book": [price_book] * n,
                 }
             )
-            expected, following = {REVISION: given, run: 0}, {REVISION: last + 1, run: last + 1}
+            expected, following = {REVISION: given, mine: 0}, {REVISION: last + 1, mine: last + 1}
             if self._insert("reprocessing", rows, expected, following):
                 return last + 1
 
