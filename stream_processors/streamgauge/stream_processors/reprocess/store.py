@@ -131,9 +131,7 @@ class ReprocessStore:
         """Give this run a revision that no other has, with its hours, in one block."""
         n = len(hours)
         while True:
-            mine = (
-                f"run-{uuid.uuid4().hex}"  # anew: the last one may have landed, and been overtaken
-            )
+            mine = f"run-{uuid.uuid4().hex}"  # not the last try's: that one may have landed
             given = self._writer.high_water("reprocessing").get(REVISION, 0)
             last = max(given, self._positions().get(REVISION, 0))
             rows = pa.table(
