@@ -6,8 +6,9 @@ Four laws, each a query or two; whatever breaks one is a `Difference`, and none 
    the markers of `ingest_log` state, and raw rows are those with outcome stored or unknown_type.
 2. Raw rows. No offset and no (producer, seq) is stored twice.
 3. Windows. Per hour, requests, errors, tokens, cost and duration in the windows of each resolution
-   are those of the raw rows: as the stream counted them (revision 0), and, but for the cost, which
-   may be of other prices, as views show them.
+   are those of the raw rows as the stream counted them (revision 0). Of hours that were reprocessed
+   views show the same requests; all else may be by other prices, or another rule, so it is not
+   compared.
 4. Clients. The rows that `producers` counts for each client are its raw rows.
 
 2 and 3 look at a period of event time, 1 and 4 at the days that both of their tables keep, and 4 at
@@ -168,6 +169,8 @@ SELECT toString(mapFilter((k, v) -> position(k, '/') > 0, maxMap(next))) AS at
 FROM {table} WHERE kind = 1
 """
 HOUR_MS = 3_600_000
+BY_RULE = frozenset({"errors", "input_tokens", "output_tokens", "cost_nano_usd", "duration_us_sum"})
+"""What reprocessing may change: figures by a price or by a rule of aggregation."""
 
 
 def audit(
@@ -251,7 +254,7 @@ class _Look:
                     {hour: raw[hour] for hour in raw.keys() & rebuilt},
                     {hour: shown[hour] for hour in shown.keys() & rebuilt},
                     f"{resolution_s} s, shown",
-                    {"hour", "cost_nano_usd"},
+                    {"hour", *BY_RULE},
                 )
 
     def _cells(self, resolution_s: int, revision: str) -> dict[datetime, dict[str, Any]]:

@@ -92,6 +92,7 @@ class SinkWriter:
         self._in_mid_body = in_mid_body
         self._generation = 0
         self._number = 0
+        self._sent = ""
         self._client: StoreClient | None = None
         self._types: dict[str, dict[str, str]] = {}
 
@@ -116,9 +117,13 @@ class SinkWriter:
         """Store the block if, and only if, the table's positions are as it expects.
 
         Unreachable: nothing was sent. UnknownOutcome: it may have been stored. Both: call again
-        with the SAME block. BadInput, Misconfigured: repeating does not help.
+        with the SAME block. If that one is refused, it had landed if the positions are where it
+        puts them. A block that is refused when it is first sent has never landed: wherever the
+        positions are, somebody else has put them there. BadInput, Misconfigured: repeating does not
+        help.
         """
         client = self._connected()
+        again, self._sent = block.token == self._sent, block.token
         self._number += 1
         settings = insert_settings(block.token, self._seconds)
         settings["query_id"] = f"sg/{self._instance}/{self._generation}/{self._number}"
@@ -134,7 +139,10 @@ class SinkWriter:
             else:
                 client.command(self._guarded(block), data=block.body, settings=settings)
         except Refused:
-            return self._landed(block)
+            if again and self._landed(block):
+                return InsertOutcome.STORED
+            self._sent = ""
+            return InsertOutcome.REFUSED
         return InsertOutcome.STORED
 
     def _body(self, block: Block) -> bytes | Generator[bytes, None, None]:
@@ -142,13 +150,12 @@ class SinkWriter:
             return block.body
         return _in_halves(block.body, self._in_mid_body)
 
-    def _landed(self, block: Block) -> InsertOutcome:
-        """A refused block whose positions are stored had landed, and its answer was lost."""
+    def _landed(self, block: Block) -> bool:
+        """Whether the positions are where this refused block, sent before, would put them."""
         stored = self.high_water(block.table)
-        landed = any(block.next[k] > block.expected[k] for k in block.next) and all(
+        return any(block.next[k] > block.expected[k] for k in block.next) and all(
             stored.get(key, 0) == position for key, position in block.next.items()
         )
-        return InsertOutcome.STORED if landed else InsertOutcome.REFUSED
 
     def end_predecessors(self) -> None:
         """Kill inserts of earlier generations of this instance and wait for their end, 5 s at most.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from streamgauge.contracts.clock import SystemClock
@@ -15,7 +19,12 @@ from streamgauge.storage.audit import audit
 from streamgauge.storage.client import connect
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.tables import TABLES
+from streamgauge.stream_processors.core.failpoints import FailPoints
+from streamgauge.stream_processors.metrics.cells import build_cells
+from streamgauge.stream_processors.metrics.columns import Columns
 from streamgauge.stream_processors.metrics.pricing import PriceBook
+from streamgauge.stream_processors.reprocess import rebuild, run
+from streamgauge.stream_processors.reprocess import store as reprocess_store
 from streamgauge.stream_processors.reprocess.run import Task, reprocess
 from tests.support.audited import assert_audit_is_clean
 from tests.support.kafka import TestKafka
@@ -24,6 +33,7 @@ from tests.support.metrics_worker import (
     one,
     produce,
     raw,
+    until,
 )
 from tests.support.reprocessing import (
     HOUR,
@@ -35,6 +45,7 @@ from tests.support.reprocessing import (
     ended,
     event,
     fence,
+    hour_of,
     in_hours,
     metrics,
     recount,
@@ -43,6 +54,7 @@ from tests.support.reprocessing import (
     take_in,
     topic,
 )
+from tests.support.store_proxy import Fault, StoreProxy
 
 __all__ = ["metrics", "topic"]  # fixtures of this file
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
@@ -90,6 +102,69 @@ def test_new_prices_change_the_cost_and_nothing_else_run_upon_run(
     assert (report.revision, report.cleaned) == (3, (1, 2))
     assert_shown(store, [*events, *more], factor=2)
     assert revisions(store) == {0, 3}
+    assert_audit_is_clean(store)
+
+
+class Spoiling(FailPoints):
+    """Spoils every guarded insert of a run, in turn: the first, and the next after each step."""
+
+    def __init__(self, proxy: StoreProxy) -> None:
+        super().__init__()
+        self._proxy, self._faults = proxy, itertools.cycle(Fault)
+        self.spoiled: list[Fault] = []
+        self._spoil()
+
+    def _spoil(self) -> None:
+        self.spoiled.append(next(self._faults))
+        self._proxy.spoil(self.spoiled[-1])
+
+    def reached(self, place: str) -> None:
+        if place in ("registered", "fenced", "rebuilt"):  # no guarded insert comes after a commit
+            self._spoil()
+
+
+def a_4xx_is_no_error(c: Columns, *more: Any) -> pa.Table:
+    """Another rule of aggregation."""
+    _, code = c.known_floats("http_status")
+    status = c.coded("status")
+    counted = np.where((code >= 400) & (code < 500), "ok", np.array(status.values)[status.codes])
+    c.put("status", pa.array(counted.tolist()))
+    return build_cells(c, *more)
+
+
+def test_many_slices_of_an_hour_behind_cuts_at_every_insert_and_another_rule_after_that(
+    kafka: TestKafka,
+    topic: str,
+    store: StoreSettings,
+    metrics: MetricsWorker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "SLICE_EVENTS", 100)
+    monkeypatch.setattr(reprocess_store, "PAUSE_S", 0.02)
+    codes = {0: 503, 10: 429}  # of errors: every tenth
+    events = [event(i, http_status=codes.get(i % 20, 200)) for i in range(3_000)]
+    produce(kafka.bootstrap, topic, [raw(e) for e in events])
+    take_in(metrics, store, 3_000)
+    with StoreProxy(store) as proxy:
+        proxy.late_s = 0.5
+        cuts = Spoiling(proxy)
+        assert reprocess(proxy.settings, TASK, PriceBook(), failpoints=cuts).revision == 1
+        until(lambda: sum(map(proxy.spoiled, Fault)) == len(cuts.spoiled), "the late ones came")
+    assert len(cuts.spoiled) >= 20
+    assert {fault: proxy.spoiled(fault) for fault in Fault} == Counter(cuts.spoiled)
+    assert cells(store, 0) == cells(store, 1)
+    assert_shown(store, events)
+    assert one(store, "SELECT groupUniqArray(revision) FROM revisions FINAL") == [1]
+    assert revisions(store) == {0, 1}
+    assert_audit_is_clean(store)
+    monkeypatch.setattr(rebuild, "build_cells", a_4xx_is_no_error)
+    assert reprocess(store, TASK, NewPrices()).revision == 2
+    by_rule = [
+        e | {"status": "ok"} if e["http_status"] == 429 and hour_of(e) < TASK.end else e
+        for e in events
+    ]
+    assert by_rule != events
+    assert_shown(store, by_rule, factor=2)
     assert_audit_is_clean(store)
 
 

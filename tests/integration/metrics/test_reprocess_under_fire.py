@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from streamgauge.contracts.clock import SystemClock
-from streamgauge.contracts.errors import BadInput
+from streamgauge.contracts.errors import BadInput, Unreachable
+from streamgauge.storage.embedded.process import EmbeddedStore
+from streamgauge.storage.migrate import migrate
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.tables import TABLES
 from streamgauge.stream_processors.metrics.pricing import PriceBook
+from streamgauge.stream_processors.reprocess import store as reprocess_store
 from streamgauge.stream_processors.reprocess.run import reprocess
 from streamgauge.stream_processors.reprocess.store import ReprocessStore
 from tests.support.audited import assert_audit_is_clean, until_whole
 from tests.support.kafka import TestKafka
 from tests.support.metrics_worker import (
     MetricsWorker,
+    ask,
     one,
     outcomes,
     produce,
@@ -42,10 +51,13 @@ from tests.support.reprocessing import (
     take_in,
     topic,
 )
+from tests.support.store_proxy import Fault, StoreProxy
 
 __all__ = ["metrics", "topic"]  # fixtures of this file
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 FULL = pytest.mark.full
+HOURS = [("t0", int(TASK.start.timestamp()))]
+NOTHING = TABLES["windows"].data.empty_table()
 
 
 @pytest.mark.parametrize(
@@ -163,11 +175,10 @@ def test_of_two_runs_the_newer_wins_and_the_older_is_told(
     produce(kafka.bootstrap, topic, [raw(e) for e in events])
     take_in(metrics, store, 600)
     older = ReprocessStore(store, SystemClock(), name="older")
-    revision = older.register([("t0", int(TASK.start.timestamp()))], "", "")
+    revision = older.register(HOURS, "", "")
     older.fence(revision)
     assert reprocess(store, TASK, NewPrices()).revision == revision + 1
-    nothing = TABLES["windows"].data.empty_table()
-    for late in (older.commit, older.fence, lambda r: older.put(r, nothing)):
+    for late in (older.commit, older.fence, lambda r: older.put(r, NOTHING)):
         with pytest.raises(BadInput, match="revision 2 took the place of this run's 1"):
             late(revision)
     older.close()
@@ -177,3 +188,126 @@ def test_of_two_runs_the_newer_wins_and_the_older_is_told(
     assert set(statuses) <= {0, 1}
     assert_shown(store, events)
     assert_audit_is_clean(store)
+
+
+def run_of(store: StoreSettings) -> closing[ReprocessStore]:
+    return closing(ReprocessStore(store, SystemClock(), name="run"))
+
+
+def comes_in(
+    monkeypatch: pytest.MonkeyPatch, run: ReprocessStore, step: int, other: Callable[[], object]
+) -> Callable[[], bool]:
+    """Have `other` done just before the step-th call, from 0, of the run's writer; was it done?"""
+    calls = itertools.count()
+    done: list[object] = []
+
+    def after(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            if next(calls) == step:
+                done.append(other())
+            return real(*args)
+
+        return call
+
+    for name in ("high_water", "insert"):
+        monkeypatch.setattr(run._writer, name, after(getattr(run._writer, name)))
+    return lambda: bool(done)
+
+
+def test_two_runs_that_start_together_get_two_numbers_wherever_one_overtakes_the_other(
+    store: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reprocess_store, "PAUSE_S", 0.02)
+    numbers: list[int] = []
+
+    def overtaken(through: StoreSettings, step: int) -> bool:
+        with run_of(through) as run, run_of(store) as other:
+            came = comes_in(
+                monkeypatch, run, step, lambda: numbers.append(other.register(HOURS, "", ""))
+            )
+            numbers.append(run.register(HOURS, "", ""))
+            return came()
+
+    def assert_all_are_different() -> None:
+        given = ask(store, "SELECT revision FROM reprocessing WHERE kind = 0 ORDER BY revision")
+        registered = [int(row["revision"]) for row in given]
+        assert registered == sorted(set(registered)), "each number has the hours of one run"
+        assert sorted(numbers) == [number for number in registered if number in numbers]
+
+    assert [overtaken(store, step) for step in range(4)] == [True, True, True, False]
+    assert_all_are_different()
+    with StoreProxy(store) as proxy:
+        proxy.late_s = 0.5
+        for fault in Fault:
+            proxy.spoil(fault)
+            assert overtaken(proxy.settings, 3), "its insert was cut and is to be repeated"
+        until(lambda: all(map(proxy.spoiled, Fault)), "the store has all that was cut")
+    assert_all_are_different()
+
+
+@pytest.mark.parametrize("by_newer", [True, False])
+def test_of_two_runs_at_the_fence_the_newer_passes_wherever_one_overtakes_the_other(
+    store: StoreSettings, monkeypatch: pytest.MonkeyPatch, by_newer: bool
+) -> None:
+    def overtaken(step: int) -> bool:
+        with run_of(store) as older, run_of(store) as newer:
+            low, high = (run.register(HOURS, "", "") for run in (older, newer))
+            told = f"revision {high} took the place of this run's {low}"
+            if by_newer:
+                came = comes_in(monkeypatch, older, step, lambda: newer.fence(high))
+                refused: AbstractContextManager[object] = pytest.raises(BadInput, match=told)
+                with refused if step < 3 else nullcontext():
+                    older.fence(low)
+            else:
+                came = comes_in(monkeypatch, newer, step, lambda: older.fence(low))
+                newer.fence(high)
+            if came():
+                assert fence(store) == high
+                newer.put(high, NOTHING)
+                with pytest.raises(BadInput, match=told):
+                    older.put(low, NOTHING)
+            return came()
+
+    assert [overtaken(step) for step in range(4)] == [True, True, True, False]
+
+
+@FULL
+@pytest.mark.parametrize("place", ["rebuilt", "committed"])
+def test_a_store_that_is_killed_in_mid_run_loses_and_doubles_nothing(
+    kafka: TestKafka, topic: str, topic_prefix: str, tmp_path: Path, place: str
+) -> None:
+    server = EmbeddedStore(tmp_path / "store", memory_mb=1024, die_with_parent=True)
+    server.start()
+    store = server.settings("killed")
+    migrate(store)
+    with ExitStack() as at_the_end:
+        at_the_end.callback(server.stop)
+        traffic = at_the_end.enter_context(Traffic(kafka.bootstrap, topic, 0)())
+        worker = MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **STATIC)
+        at_the_end.enter_context(worker)
+        until(lambda: outcomes(store).get("stored", 0) > 1_000, "the first events")
+        running = at_the_end.enter_context(command(store, failpoint=f"{place}:stop"))
+        at_the_end.callback(running.kill)
+        standing = psutil.Process(running.pid)
+        until(lambda: standing.status() == psutil.STATUS_STOPPED, "the run is half done")
+        server.kill()
+        noticed = ("flush_retry", "recall_retry")  # it may be reading what the fence says
+        until(lambda: any(map(worker.events_logged, noticed)), "the worker has noticed")
+        server.start()
+        standing.resume()
+        status, out, error = ended(running)
+        if status == Unreachable.exit_code:  # it was told that the store is away: begin anew
+            status, out, error = ended(command(store))
+        assert status == 0, error
+        n = len(traffic.sent)
+        until(lambda: len(traffic.sent) > n + 500, "traffic after it")
+        traffic.end()
+        until(lambda: outcomes(store).get("stored") == len(traffic.sent), "all events")
+        until_whole(store, len(traffic.sent))
+        assert worker.stop() == 0
+        revision = json.loads(out)["revision"]
+        assert one(store, "SELECT groupUniqArray(revision) FROM revisions FINAL") == [revision]
+        assert revisions(store) == {0, revision}
+        assert cells(store, 0) == cells(store, revision)
+        assert_shown(store, traffic.sent)
+        assert_audit_is_clean(store)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from streamgauge.contracts.clock import SystemClock
-from streamgauge.contracts.errors import BadInput, Retryable, Unreachable
+from streamgauge.contracts.errors import BadInput, Retryable, UnknownOutcome, Unreachable
 from streamgauge.storage.block import Block, build_block
 from streamgauge.storage.client import StoreClient, connect
 from streamgauge.storage.embedded.process import EmbeddedStore
@@ -22,6 +22,8 @@ from streamgauge.storage.migrate import migrate
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.tables import TABLES
 from streamgauge.storage.writer import Guard, InsertOutcome, SinkWriter
+from tests.support.store_proxy import Fault, StoreProxy
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.clickhouse
 KEY = "llm.events.v1@abcdefgh/0"
@@ -81,6 +83,10 @@ def test_block_is_stored_once_and_a_stale_one_refused(
     first = made(0, 7)
     assert sink.insert(first) is InsertOutcome.STORED
     assert sink.insert(first) is InsertOutcome.STORED  # its answer was lost: it had landed
+    other = writer(store, "other", guard)
+    for _ in range(2):
+        assert other.insert(first) is InsertOutcome.REFUSED  # the same, but it is not the other's
+    other.close()
     assert sink.insert(made(0, 9)) is InsertOutcome.REFUSED
     assert sink.insert(made(5, 9)) is InsertOutcome.REFUSED
     assert sink.insert(made(8, 9)) is InsertOutcome.REFUSED
@@ -89,6 +95,35 @@ def test_block_is_stored_once_and_a_stale_one_refused(
     assert sink.insert(made(7, 8)) is InsertOutcome.STORED
     assert sink.high_water(table) == {KEY: 8}
     sink.close()
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_block_whose_answer_was_lost_is_stored_once_unless_another_was_faster(
+    store: StoreSettings, client: StoreClient, fault: Fault
+) -> None:
+    with StoreProxy(store) as proxy:
+        proxy.late_s = 1.0
+        sink, other = writer(proxy.settings), writer(store, "other")
+        lost = block_of(0, 3)
+        proxy.spoil(fault)
+        with pytest.raises(UnknownOutcome):
+            sink.insert(lost)
+        assert sink.insert(lost) is InsertOutcome.STORED
+        until(lambda: proxy.spoiled(fault) == 1, "the store has the spoiled one")
+        if fault is Fault.LATE:
+            assert proxy.last_status == 409
+        lost = block_of(3, 3)
+        proxy.spoil(fault)
+        with pytest.raises(UnknownOutcome):
+            sink.insert(lost)
+        faster = other.insert(block_of(3, 4)) is InsertOutcome.STORED
+        assert sink.insert(lost) is (InsertOutcome.REFUSED if faster else InsertOutcome.STORED)
+        until(lambda: proxy.spoiled(fault) == 2, "the store has the spoiled one")
+        sink.close()
+        other.close()
+    assert offsets(client) == list(range(7 if faster else 6))
+    if fault is not Fault.CUT_AT_ONCE:  # then either may be
+        assert faster is (fault is not Fault.ANSWER_LOST)
 
 
 def test_block_is_one_part_with_its_marker(store: StoreSettings, client: StoreClient) -> None:

@@ -4,6 +4,7 @@ Everything that changes what others may assume is a compare-and-set (storage/wri
 that are no source partition:
 
     reprocessing  revision   the highest number that was given to a run
+                  run-<id>   the number that one try gave a run; as no other writes it, none has it
     windows       revision   the highest that writers must know (block.REVISION)
                   rebuilt    blocks of the newest run that are stored
                   committed  the last revision that is, or will be, shown
@@ -14,6 +15,7 @@ In: settings. Out: rows, answers. Not here: the order of steps (run.py).
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,6 +56,8 @@ CUT = """
 SELECT mapFilter((k, v) -> position(k, '/') > 0, maxMap(next)) FROM windows
 WHERE kind = 1 AND revision < {revision:UInt32}
 """
+# In no order: a run asks once for each part of an hour, and its blocks are under a number that is
+# its own, so no two queries have to cut an hour into the same blocks.
 EVENTS = f"""
 SELECT {", ".join(COLUMNS)}, if(cost_source = 'app', {COST}, NULL) AS {COST}
 FROM events
@@ -124,13 +128,12 @@ class ReprocessStore:
         return [(str(t), str(label), str(v)) for t, label, v in self._client.rows(LABELS)[1]]
 
     def register(self, hours: Sequence[TenantHour], reason: str, price_book: str) -> int:
-        """Give this run a revision, with its hours, in one block."""
+        """Give this run a revision that no other has, with its hours, in one block."""
         n = len(hours)
         while True:
-            last = max(
-                self._writer.high_water("reprocessing").get(REVISION, 0),
-                self._positions().get(REVISION, 0),
-            )
+            mine = f"run-{uuid.uuid4().hex}"  # not the last try's: that one may have landed
+            given = self._writer.high_water("reprocessing").get(REVISION, 0)
+            last = max(given, self._positions().get(REVISION, 0))
             rows = pa.table(
                 {
                     "revision": pa.array([last + 1] * n, pa.uint32()),
@@ -140,8 +143,8 @@ class ReprocessStore:
                     "price_book": [price_book] * n,
                 }
             )
-            given = self._writer.high_water("reprocessing").get(REVISION, 0)
-            if self._insert("reprocessing", rows, {REVISION: given}, {REVISION: last + 1}):
+            expected, following = {REVISION: given, mine: 0}, {REVISION: last + 1, mine: last + 1}
+            if self._insert("reprocessing", rows, expected, following):
                 return last + 1
 
     def fence(self, revision: int) -> None:
