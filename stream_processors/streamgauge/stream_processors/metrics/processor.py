@@ -43,15 +43,11 @@ from streamgauge.stream_processors.metrics.revisions import (
     Revisions,
     under_revisions,
 )
-from streamgauge.stream_processors.reading.decode import (
-    Refusal,
-    RunDecoder,
-    kind_of,
-    sender_of,
-)
+from streamgauge.stream_processors.reading.decode import Refusal, RunDecoder, sender_of
 from streamgauge.stream_processors.reading.dedup import Seen
 from streamgauge.stream_processors.reading.labels import MAP_CAP, Coded, LabelCaps
 from streamgauge.stream_processors.reading.memory import Memory
+from streamgauge.stream_processors.reading.structs import kind_of
 
 TABLE_ORDER = (
     "label_values",  # before the windows that use them
