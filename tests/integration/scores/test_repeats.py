@@ -66,7 +66,8 @@ def test_whether_metrics_is_behind_or_ahead(
 
     def scores_has(n: int) -> ScoresWorker:
         """A worker that ran until then; the last of the topic is no repeat."""
-        with ScoresWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as scores:
+        scores = ScoresWorker(kafka.bootstrap, topic_prefix, store, tmp_path)
+        with scores:
             until(lambda: scored(store) >= n, f"{n} requests in scores")
             assert scores.stop() == 0
         assert scored(store) == n, "a repeat was counted"
