@@ -140,6 +140,7 @@ def test_verdicts_are_those_of_the_pure_detector_though_the_worker_is_killed(
     send(topics, events[half:])
     worker.wait_for("some of the second half", lambda: counted(client) > half)
     worker.kill()
+    send(topics, events[:800])  # repeats
     worker.start()
     worker.wait_for("all events", lambda: counted(client) >= len(events))
     send(topics, heartbeats(T + WINDOWS * WINDOW_S * 1000 + 5_000))  # 5 s: the lateness

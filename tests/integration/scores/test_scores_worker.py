@@ -77,9 +77,10 @@ def test_scores_are_exact_though_the_worker_is_killed(
     worker.start()
     send(topics, events[: N // 2])
     worker.wait_for("the first rows", lambda: seen(client) > 0)
-    send(topics, events[N // 2 :])
+    send(topics, events[N // 2 : -8])
     worker.wait_for("some of the second half", lambda: seen(client) > N // 2)
     worker.kill()
+    send(topics, [*events[:800], *events[-8:]])  # repeats, then something in each partition
     worker.start()
     worker.wait_for("all rows", lambda: seen(client) >= N)
     assert worker.stop() == 0

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.load import SPACING_MS, T0_MS, events
 from benchmarks.templates import POOL, app_of, render
 
-from streamgauge.stream_processors.reading.decode import decode_values
+from streamgauge.stream_processors.reading.decode import RunDecoder
 
 PARTITIONS = 8
 
@@ -61,5 +61,5 @@ def test_partitions_must_divide_the_templates() -> None:
 
 def test_they_are_valid_and_each_partition_may_have_an_app_of_its_own() -> None:
     many = list(render(200, 0, partitions=PARTITIONS, ts_ms=lambda i: T0_MS + i, own_apps=True))
-    events_ = decode_values([value for _, value in many])
+    events_ = RunDecoder().decode([value for _, value in many])
     assert [getattr(event, "app", None) for event in events_] == [app_of(p) for p, _ in many]

@@ -44,6 +44,24 @@ def test_a_table_ahead_of_what_was_absorbed_is_in_no_block() -> None:
     assert [m.table for m in p.moves(now_ms=0)] == ["x", "y"]
 
 
+def test_what_is_read_back_is_for_no_table_and_in_no_block() -> None:
+    p = Positions(("x", "y"), {"x": {A: 10, B: 5}, "y": {A: 25, B: 5}}, [A, B])
+    p.back_to({A: 4, B: 9})
+    assert p.pos == {A: 4, B: 5}, "never ahead of the position"
+    assert p.read_back() == 6
+    assert p.split(A, 4, 30) == [
+        (4, 10, frozenset()),
+        (10, 25, frozenset("x")),
+        (25, 30, frozenset("xy")),
+    ]
+    p.absorbed(A, 9)
+    assert p.read_back() == 1
+    assert p.moves(now_ms=0, force=True) == []
+    p.absorbed(A, 12)
+    assert [(m.table, m.expected, m.next) for m in p.moves(now_ms=0)] == [("x", {A: 10}, {A: 12})]
+    assert p.lowest(A) == 10
+
+
 def test_only_what_every_table_has_may_be_acknowledged() -> None:
     p = Positions(("x", "y"), {}, [A])
     p.absorbed(A, 5)

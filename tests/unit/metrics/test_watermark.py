@@ -38,6 +38,14 @@ def test_it_never_goes_back_and_goes_on_after_a_restart() -> None:
     assert w.progress({A: 9})[A].max_ts == 100_000
 
 
+def test_what_is_read_back_tells_its_times_and_leaves_the_position() -> None:
+    w = Watermarks({A: 9}, {}, 5_000)
+    w.absorbed(A, position=6, max_ts=100_000, last_append=101_000)
+    w.flushed(w.snapshot())
+    progress = w.progress({A: 9})[A]
+    assert (progress.stored_offset, progress.lag, progress.watermark_ms) == (9, 0, 95_000)
+
+
 def test_an_end_that_is_not_known_yet_holds_the_clock_back() -> None:
     w = Watermarks({A: 5, B: 5}, {}, 0)
     for key, ts in ((A, 1_000), (B, 9_000)):

@@ -122,6 +122,44 @@ def test_only_the_tables_that_lack_a_chunk_get_rows(scores: ScoreProcessor) -> N
     assert {r["n"] for r in tables["score_windows"].to_pylist()} == {2}
 
 
+def test_what_is_read_back_makes_no_row_and_is_remembered(scores: ScoreProcessor) -> None:
+    drift = DriftProcessor(cell_s=300)
+    before = [raw(1, producer_id="p", seq=1), raw(2)]
+    for processor, table in ((scores, "score_windows"), (drift, "histograms")):
+        assert processor.absorb(chunk(before, [])) == T + 2
+        assert rows(processor, table) == []
+        processor.absorb(chunk([*before, raw(3)], processor.tables, base=2))
+        assert {r["n"] for r in rows(processor, table)} == {1}
+
+
+def test_keys_of_a_stream_may_come_and_go(scores: ScoreProcessor) -> None:
+    """Events of one run are decoded into Structs with different fields."""
+    runs = [
+        [raw(1), raw(2, prompt_name="greet", prompt_version="3", output_tokens=7)],
+        [raw(3, mine={"a": 1}), raw(4, prompt_name=None), raw(5, output_text="{}")],
+        [raw(6, output_tokens=9), raw(7, mine=1, prompt_name="greet", prompt_version="3")],
+    ]
+    drift, one_by_one = DriftProcessor(cell_s=300), DriftProcessor(cell_s=300)
+    base = 0
+    for values in runs:
+        scores.absorb(chunk(values, scores.tables, base=base))
+        drift.absorb(chunk(values, drift.tables, base=base))
+        for i, value in enumerate(values, base):
+            one_by_one.absorb(chunk([value], drift.tables, base=i))
+        base += len(values)
+    found = rows(drift, "histograms")
+    assert found == rows(one_by_one, "histograms")
+    (lengths,) = [r for r in found if r["feature"] == "output_tokens"]
+    assert lengths["n"] == 7
+    minute = [
+        r for r in rows(scores, "score_windows") if r["resolution"] == 60 and r["side"] == "prompt"
+    ]
+    assert {(r["prompt_name"], r["prompt_version"]): r["n"] for r in minute} == {
+        ("", ""): 5,
+        ("greet", "3"): 2,
+    }
+
+
 def test_a_reset_forgets_what_was_not_cut(scores: ScoreProcessor) -> None:
     drift = DriftProcessor(cell_s=300)
     for processor in (scores, drift):

@@ -270,7 +270,6 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
             if position < begin:
                 consumer.seek(tp, begin)
                 lost = begin - position
-                log.warning("log_cut", extra={"tp": str(tp), "lost": lost, "begin": begin})
                 runs[tp] = Run(tp, cursor.epoch, position, begin, lost, None, [])
                 cursor.position = begin
             else:

@@ -43,8 +43,8 @@ class Chunk:
     (None for a tombstone); append_ms is the broker's append time, ms since the epoch.
     tables: the sink tables that still lack these offsets. Rows for any other table of the
     processor must not be made: the store has them already. Usually all of `Processor.tables`; fewer
-    only while catching up after a crash between two sinks. The worker splits runs so that it is the
-    same for all messages of a chunk.
+    only while catching up after a crash between two sinks; none where messages are read back, only
+    to be remembered. The worker splits runs so that it is the same for all messages of a chunk.
     """
 
     src: str

@@ -40,6 +40,7 @@ from streamgauge.stream_processors.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 Recall = Callable[[WorkerSettings, Mapping[str, int]], object]
+ReadBack = Callable[[WorkerSettings, Mapping[str, int]], Mapping[str, int]]
 
 
 @dataclass(slots=True)
@@ -126,12 +127,24 @@ class Connections:
             raise
         self._vitals.found(what)
 
-    def recall(self, assigned: frozenset[TP], generation: int, recall: Recall | None) -> Recalled:
+    def recall(
+        self,
+        assigned: frozenset[TP],
+        generation: int,
+        recall: Recall | None,
+        read_back: ReadBack | None = None,
+    ) -> Recalled:
         """Read the store's truth about the partitions that are ours now. Raises Retryable."""
         with self._vitals.stage("recall"):
-            return self._recall(assigned, generation, recall)
+            return self._recall(assigned, generation, recall, read_back)
 
-    def _recall(self, assigned: frozenset[TP], generation: int, recall: Recall | None) -> Recalled:
+    def _recall(
+        self,
+        assigned: frozenset[TP],
+        generation: int,
+        recall: Recall | None,
+        read_back: ReadBack | None,
+    ) -> Recalled:
         sources = self.sources.describe(self._topics)
         self._writer.set_generation(generation)
         self._writer.end_predecessors()
@@ -141,6 +154,8 @@ class Connections:
         keys = {source_key(sources[tp.topic].src, tp.partition) for tp in assigned}
         positions = Positions(self._tables, markers, keys)
         marks = self._watermarks(positions)
+        if read_back is not None and keys:
+            positions.back_to(read_back(self._settings, positions.pos))
         memory = recall(self._settings, positions.pos) if recall is not None and keys else None
         return Recalled(sources, positions, marks, memory)
 

@@ -3,7 +3,8 @@
 `stored[table][key]`: next offset that the table lacks, as its markers say (0 = never stored).
 `pos[key]`: next offset to absorb. key = `src/partition`.
 In: markers, runs that were absorbed, blocks that landed. Out: where to resume, how to cut a run so
-that every table gets each offset once, what a block must expect and say, what may be acknowledged.
+that every table gets each offset once (none gets what is only read back), what a block must expect
+and say, what may be acknowledged.
 Not here: reading and writing (flusher.py, worker.py).
 """
 
@@ -41,6 +42,15 @@ class Positions:
         }
         self.pos: dict[str, int] = {key: self.lowest(key) for key in owned}
         self._marked_ms: dict[str, int] = {}
+
+    def back_to(self, offsets: Mapping[str, int]) -> None:
+        """Begin to read at these offsets where they lie below the position: no table lacks them."""
+        for key, offset in offsets.items():
+            self.pos[key] = min(self.pos[key], offset)
+
+    def read_back(self) -> int:
+        """Offsets still to read that no table lacks."""
+        return sum(max(0, self.lowest(key) - pos) for key, pos in self.pos.items())
 
     def lowest(self, key: str) -> int:
         """Everything below it is in every table: the only offsets that may be acknowledged."""

@@ -34,10 +34,10 @@ class Progress:
     watermark_ms: int | None = None
 
     def with_run(self, position: int, max_ts: int | None, last_append: int | None) -> Progress:
-        """After one more run."""
+        """After one more run; what is read back lies below the position."""
         return replace(
             self,
-            position=position,
+            position=max(self.position, position),
             max_ts=_later(self.max_ts, max_ts),
             last_append=_later(self.last_append, last_append),
         )

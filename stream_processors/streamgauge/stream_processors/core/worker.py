@@ -206,7 +206,9 @@ class ChunkWorker:
         while True:
             try:
                 recalled = await self._thread.run(
-                    lambda: self._outside.recall(assigned, generation, self.spec.recall)
+                    lambda: self._outside.recall(
+                        assigned, generation, self.spec.recall, self.spec.read_back
+                    )
                 )
                 break
             except (Retryable, Misconfigured) as e:  # away, or the topic is deleted: wait for it
@@ -224,7 +226,14 @@ class ChunkWorker:
             self.ready = True
             self._vitals.found("positions")
             telemetry.ASSIGNED.labels(self.name).set(len(assigned))
-            log.info("resumed", extra={"epoch": epoch, "positions": dict(self._positions.pos)})
+            log.info(
+                "resumed",
+                extra={
+                    "epoch": epoch,
+                    "positions": dict(self._positions.pos),
+                    "read_back": self._positions.read_back(),
+                },
+            )
 
     def _generation(self) -> int:
         return max(0, int(self._faust.consumer_generation_id or 0))
@@ -262,6 +271,8 @@ class ChunkWorker:
 
     def _absorb(self, run: Run, key: str) -> None:
         for chunk in chunks_of(run, self._sources[run.tp.topic].src, self._positions):
+            if chunk.lost and chunk.tables:
+                log.warning("log_cut", extra={"key": key, "lost": chunk.lost, "at": chunk.base})
             max_ts = self.processor.absorb(chunk)
             self._backlog.add(chunk)
             self._positions.absorbed(key, chunk.next)

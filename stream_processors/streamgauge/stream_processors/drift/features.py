@@ -1,6 +1,6 @@
 """What drift watches: features read off a finished call, each with the law of its bins.
 
-In: a request (a Struct with the fields of LlmRequest). Out: a bin per feature, and its place on the
+In: a request (a Struct; reads like an LlmRequest). Out: a bin per feature, and its place on the
 scale of the law. A new feature is one more line in FEATURES.
 """
 

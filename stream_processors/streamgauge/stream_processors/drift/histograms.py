@@ -35,7 +35,7 @@ class HistogramCell:
 
 
 def add_request(cells: dict[HistogramKey, HistogramCell], r: Any, *, cell_ms: int) -> None:
-    """Count one request (a Struct with the fields of LlmRequest) under every feature."""
+    """Count one request (a Struct; reads like an LlmRequest) under every feature."""
     t_ms = r.ts // cell_ms * cell_ms
     for feature in FEATURES:
         value = feature.read(r)

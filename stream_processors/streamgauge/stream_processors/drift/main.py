@@ -28,6 +28,7 @@ from streamgauge.stream_processors.drift.source_clock import TickClock
 from streamgauge.stream_processors.drift.store import DriftStore
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.process import end_process
+from streamgauge.stream_processors.reading.read_back import read_back_from
 from streamgauge.stream_processors.reading.recall import recall
 from streamgauge.stream_processors.reading.requests import label_cap
 from streamgauge.stream_processors.settings import WorkerSettings
@@ -56,7 +57,10 @@ def _run(env: Mapping[str, str]) -> int:
     closing.start()
     try:
         spec = WorkerSpec(
-            DriftProcessor(cell_s=drift.cell_s, label_cap=label_cap(env)), (EVENTS,), recall
+            DriftProcessor(cell_s=drift.cell_s, label_cap=label_cap(env)),
+            (EVENTS,),
+            recall,
+            read_back=read_back_from,
         )
         return run_worker(spec, settings)
     finally:

@@ -30,15 +30,11 @@ from streamgauge.stream_processors.metrics.revisions import (
     LIVE_ONLY,
     MetricsMemory,
 )
-from streamgauge.stream_processors.reading.decode import (
-    Refusal,
-    RunDecoder,
-    kind_of,
-    sender_of,
-)
+from streamgauge.stream_processors.reading.decode import Refusal, RunDecoder, sender_of
 from streamgauge.stream_processors.reading.dedup import Seen
 from streamgauge.stream_processors.reading.labels import CAP
 from streamgauge.stream_processors.reading.memory import Memory
+from streamgauge.stream_processors.reading.structs import kind_of
 
 TABLE_ORDER = (
     "label_values",  # before the windows that use them

@@ -19,7 +19,7 @@ import pyarrow.compute
 from streamgauge.storage.tables import TABLES
 from streamgauge.stream_processors.core.chunks import DeadLetter
 from streamgauge.stream_processors.metrics.columns import Columns, to_column
-from streamgauge.stream_processors.reading.decode import STRUCTS
+from streamgauge.stream_processors.reading.structs import STRUCTS
 
 RAW_BYTES = 8_192
 REQUEST = "llm.request"

@@ -1,8 +1,9 @@
-"""What the metrics worker must remember after a restart, read from the store.
+"""What a worker must remember after a restart, read from the store.
 
 Which events were seen, per source partition and only BELOW the offset to resume from: what one
 table has and another lacks must not count as seen. Which label values were admitted.
-In: settings, resume positions by `src/partition`. Out: `Memory`. Blocks; runs in a thread.
+The metrics worker writes both down; what it has not yet written, others read back (read_back.py).
+In: settings, where reading begins by `src/partition`. Out: `Memory`. Blocks; runs in a thread.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ SELECT DISTINCT tenant, label, value FROM label_values WHERE kind = 0
 
 
 def recall(settings: WorkerSettings, positions: Mapping[str, int]) -> Memory:
-    """Read the memory for these resume positions. Raises Retryable if the store is away."""
+    """Read the memory of what lies below these positions. Raises Retryable if the store is away."""
     with connect(settings.store) as client:
         memory = Memory()
         for key, position in positions.items():

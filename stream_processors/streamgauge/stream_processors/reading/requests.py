@@ -16,11 +16,13 @@ from typing import Any, Final, NamedTuple
 from streamgauge.contracts.bounds import FUTURE_MS
 from streamgauge.contracts.environment import number
 from streamgauge.stream_processors.core.chunks import Chunk
-from streamgauge.stream_processors.reading.decode import REQUEST, Refusal, decode_values
+from streamgauge.stream_processors.reading.decode import Refusal, RunDecoder
 from streamgauge.stream_processors.reading.dedup import Seen
 from streamgauge.stream_processors.reading.labels import CAP, OTHER, LabelCaps
 from streamgauge.stream_processors.reading.memory import Memory
+from streamgauge.stream_processors.reading.structs import kind_of
 
+REQUEST: Final = "llm.request"
 LABELS: Final = ("app", "env", "provider", "model", "prompt_name", "prompt_version")
 
 
@@ -30,7 +32,7 @@ def label_cap(env: Mapping[str, str]) -> int:
 
 
 class ReadRequest(NamedTuple):
-    """One request: where it lies and what it is (a Struct with the fields of LlmRequest)."""
+    """One request: where it lies and what it is (a Struct; reads like an LlmRequest)."""
 
     offset: int
     event: Any
@@ -44,6 +46,7 @@ class RequestReader:
 
     def __init__(self, *, label_cap: int = CAP) -> None:
         self._label_cap = label_cap
+        self._decoder = RunDecoder()
         self.reset()
 
     def reset(self) -> None:
@@ -61,7 +64,7 @@ class RequestReader:
     def read(self, chunk: Chunk) -> tuple[list[ReadRequest], int | None]:
         """(requests in offset order, latest ts in ms of any valid new event or None)."""
         seen = self._seen.setdefault(chunk.key, Seen())
-        decoded = iter(decode_values([value for value in chunk.values if value is not None]))
+        decoded = iter(self._decoder.decode([v for v in chunk.values if v is not None]))
         events: list[Any] = []
         offsets: list[int] = []
         for offset, value, append_ms in zip(
@@ -87,7 +90,7 @@ class RequestReader:
                 continue
             if max_ts is None or event.ts > max_ts:
                 max_ts = event.ts
-            if isinstance(event, REQUEST):
+            if kind_of(event) == REQUEST:
                 self._cap_labels(event)
                 requests.append(ReadRequest(offset, event))
         return requests, max_ts

@@ -16,6 +16,7 @@ from streamgauge.contracts.topics import EVENTS
 from streamgauge.stream_processors.core.worker import WorkerSpec, run_worker
 from streamgauge.stream_processors.logs import set_up_logging
 from streamgauge.stream_processors.process import end_process
+from streamgauge.stream_processors.reading.read_back import read_back_from
 from streamgauge.stream_processors.reading.recall import recall
 from streamgauge.stream_processors.reading.requests import label_cap
 from streamgauge.stream_processors.scores.cache import OutcomeCache
@@ -50,7 +51,8 @@ def _work(env: Mapping[str, str]) -> int:
     runner = ThreadRunner(scores.threads)
     try:
         processor = ScoreProcessor(build_pipeline(scores, env, runner), label_cap=label_cap(env))
-        return run_worker(WorkerSpec(processor, (EVENTS,), recall), settings)
+        spec = WorkerSpec(processor, (EVENTS,), recall, read_back=read_back_from)
+        return run_worker(spec, settings)
     finally:
         runner.close()
 

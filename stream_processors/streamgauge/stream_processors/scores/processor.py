@@ -70,7 +70,8 @@ class ScoreProcessor:
     def absorb(self, chunk: Chunk) -> int | None:
         """Keep the requests of a chunk; the latest event time in it."""
         requests, max_ts = self._reader.read(chunk)
-        self._waiting.extend((_scored_request(chunk, r), chunk.tables) for r in requests)
+        if chunk.tables:
+            self._waiting.extend((_scored_request(chunk, r), chunk.tables) for r in requests)
         return max_ts
 
     def cut(self, *, now_ms: int) -> Cut:
