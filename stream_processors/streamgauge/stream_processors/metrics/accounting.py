@@ -142,7 +142,7 @@ class ProducerCount:
             self.max_seq = max(self.max_seq, seq)
 
     def heartbeat(self, event: Any) -> None:
-        """A `client.stats` of it. The highest counts are kept, as in the table; no clock decides."""
+        """A `client.stats` of it. The highest counts are kept, as in the table."""
         for name in COUNTERS:
             setattr(self, name, max(getattr(self, name), getattr(event, name) or 0))
         for reason, n in (event.dropped or {}).items():
