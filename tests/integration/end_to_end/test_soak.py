@@ -45,10 +45,11 @@ def test_a_plan_has_the_kills_asked_for_in_the_same_order_for_the_same_seed() ->
 def test_ten_kills_zombies_cut_connections_and_a_full_disk_lose_and_double_nothing(
     tmp_path: Path,
 ) -> None:
-    figures = run(Options(tmp_path, events=60_000, kills=10, seed=4))
+    # of this seed most dead workers have a static membership: one without is waited for, 6 s each
+    figures = run(Options(tmp_path, events=60_000, kills=10, seed=552))
     assert all(figures[blow].value for blow in Blow), sorted(figures)
     with pytest.raises(ValueError, match="is of a run with"):
-        Soak(Options(tmp_path, events=60_000, kills=10, seed=5), print)
+        Soak(Options(tmp_path, events=60_000, kills=10, seed=553), print)
 
 
 @pytest.mark.kafka

@@ -186,7 +186,7 @@ def test_every_view_of_what_the_metrics_worker_writes_is_compared(store: StoreSe
 
 
 @settings(
-    max_examples=8,
+    max_examples=7,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would take minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],

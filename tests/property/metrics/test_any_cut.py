@@ -145,9 +145,8 @@ def merged_producers(store: MemoryStore) -> dict[str, dict[Any, Any]]:
         client = clients.setdefault(row["producer_id"], defaultdict(int))
         for name in ("n", "duplicates", "dead"):
             client[name] += row[name]
-        highest = {name: row[name] for name in HIGHEST} | {
-            ("dropped", reason): n for reason, n in row["dropped"]
-        }
+        highest: dict[Any, Any] = {name: row[name] for name in HIGHEST}
+        highest |= {("dropped", reason): n for reason, n in row["dropped"]}
         highest["last_stats"] = tuple(row["last_stats"].values())
         for name, value in highest.items():
             client[name] = max(client.get(name, value), value)
