@@ -5,7 +5,8 @@
         site.strike(step)      # returns when work goes on after the blow
 
 In: a folder that outlives this process. Out: the position that the store has come to. A worker that
-ends without having been killed is an error: here nobody would start it again.
+ends without having been killed is an error: here nobody would start it again. Nothing of it
+outlives this process, however that ends: the next one goes on with the folder.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import EVENTS
 from streamgauge.deploy import topics
 from streamgauge.deploy.kafka import LocalKafka
+from streamgauge.deploy.processes import ParentGuard
 from streamgauge.storage.client import connect
 from streamgauge.storage.embedded.process import EmbeddedStore
 from streamgauge.storage.migrate import migrate
 from streamgauge.storage.settings import StoreSettings
 from tests.support.in_flight import PartsBeingWritten, frozen
-from tests.support.metrics_worker import MetricsWorker, until
+from tests.support.metrics_worker import DEADLINE_S, MetricsWorker, until
 from tests.support.store_proxy import Fault, StoreProxy
 
 PREFIX = "soak."
@@ -37,6 +39,35 @@ LARGER_THAN_ANY_DISK_MB = 1_000_000_000
 IN_FLIGHT_S = 3.0
 MOST_WORKERS = 3
 SESSION_S = 6
+
+
+class Worker(MetricsWorker):
+    """Killed when this process is gone: it would keep partitions that it can no longer store."""
+
+    _guard: ParentGuard
+
+    def start(self) -> Worker:
+        """Start it; does not wait for its first flush."""
+        super().start()
+        self._guard = ParentGuard(self.pid)
+        return self
+
+    def wait(self, seconds: float = DEADLINE_S) -> int:
+        """Its exit status; -9 after a kill -9."""
+        status = super().wait(seconds)
+        self._guard.release()
+        return status
+
+    def kill(self) -> None:
+        """kill -9."""
+        super().kill()
+        self._guard.release()
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """SIGTERM; its exit status."""
+        status = super().stop(seconds)
+        self._guard.release()
+        return status
 
 
 class Site:
@@ -103,7 +134,7 @@ class Site:
             held = {w.more.get("STREAMGAUGE_STATIC_ID") for w in self.workers}
             names = (f"soak-{number}" for number in range(len(self.workers) + 1))
             env["STREAMGAUGE_STATIC_ID"] = next(name for name in names if name not in held)
-        worker = MetricsWorker(
+        worker = Worker(
             self.kafka.bootstrap, PREFIX, self.proxy.settings, self.logs,
             STREAMGAUGE_FLUSH_EVENTS="2000", STREAMGAUGE_SESSION_S=str(SESSION_S), **env,
         )  # fmt: skip

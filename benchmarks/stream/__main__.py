@@ -7,7 +7,7 @@ resolutions, raw rows and all other tables into the ClickHouse engine: by one wo
 share the partitions and get twice as many events, and with the same code behind `Stream.take()` and
 confluent-kafka's `consume()`. Beside them Quix Streams' windowed aggregation, which does less, and
 as the limit of C++ ClickHouse's own JSON reader and GROUP BY over the same bytes in a file, which
-does less still.
+does less still. And how long another thread waits while a flush's rows are made (gil.py).
 Interleaved, median of the rounds. Per core-second: events over the CPU seconds of the consuming
 processes, all threads, from their first batch to their last insert.
 """
@@ -24,8 +24,10 @@ from benchmarks.environments import NotInstalled, environment
 from benchmarks.load import MODELS, T0_MS
 from benchmarks.report import Figure, close, say
 from benchmarks.services import services
+from benchmarks.stream.gil import beside_builds
 from benchmarks.stream.inputs import load
 from benchmarks.stream.ways import Run, clickhouse, into_store, quix
+from streamgauge.stream_processors.core import footprint
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 
 EVENTS = 400_000
@@ -116,9 +118,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     runs, book = measure(options.events, options.rounds), PriceBook()
+    look_up = median(look_up_us(book) for _ in range(5))
+    footprint.settle()  # as a worker does
     return close(
         "stream",
-        figures_of(runs, median(look_up_us(book) for _ in range(5))),
+        figures_of(runs, look_up) | beside_builds(),
         keep=options.rounds >= 3 and options.events >= EVENTS,
         missing=() if runs["quix"] else (QUIX + "per core-second", QUIX + "wall clock"),
     )

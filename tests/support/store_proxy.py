@@ -42,9 +42,9 @@ class Fault(StrEnum):
 class StoreProxy:
     """One proxy on a port of its own, in a thread of its own.
 
-    store: where new connections go. delay_s: before every request. late_s: how late Fault.LATE
-    delivers. late: requests that were or are so. last_status: of the store's answer to the last
-    spoiled insert.
+    store: where new connections go. delay_s: before every request; insert_delay_s: before every
+    insert, beside that. late_s: how late Fault.LATE delivers. late: requests that were or are so.
+    last_status: of the store's answer to the last spoiled insert.
     """
 
     def __init__(self, store: StoreSettings) -> None:
@@ -56,6 +56,7 @@ class StoreProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.delay_s = 0.0
+        self.insert_delay_s = 0.0
         self.late_s = 1.5
         self.late = 0
         self.last_status = 0
@@ -116,9 +117,9 @@ class StoreProxy:
         try:
             while True:
                 request = await _read_request(reader)
-                if self.delay_s:
-                    await asyncio.sleep(self.delay_s)
-                if self._faults and f"\r\n{EXPECT_HEADER}:".encode() in request:
+                insert = f"\r\n{EXPECT_HEADER}:".encode() in request
+                await asyncio.sleep(self.delay_s + insert * self.insert_delay_s)
+                if self._faults and insert:
                     answers.cancel()
                     await asyncio.gather(answers, return_exceptions=True)
                     await self._spoil(self._faults.popleft(), request, writer, store_in, store_out)

@@ -8,9 +8,12 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 
 import psutil
+
+POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +64,28 @@ class Pid:
         return self.process() is not None
 
     def end(self, *, grace_s: float) -> bool:
-        """Ask it to end, wait up to grace_s, then kill it. True if it ended when asked."""
+        """Ask it to end, wait up to grace_s, then kill it. True if it ended when asked.
+
+        One that its parent has not reaped has ended all the same: psutil's `wait` would go on.
+        """
         process = self.process()
         if process is None:
             return True
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(grace_s)
-            except psutil.TimeoutExpired:
-                process.kill()
-                with contextlib.suppress(psutil.TimeoutExpired):
-                    process.wait(10)
+            if self._gone(grace_s):
+                return True
+            process.kill()
+            self._gone(10)
+            return False
+        return True
+
+    def _gone(self, within_s: float) -> bool:
+        deadline = time.monotonic() + within_s
+        while self.alive:
+            if time.monotonic() > deadline:
                 return False
+            time.sleep(POLL_S)
         return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from benchmarks import report
 from benchmarks.environments import NotInstalled, environment
 from benchmarks.report import Figure
 from benchmarks.services import services
+from benchmarks.stream.gil import beside_builds, sleeps_ms
 from benchmarks.stream.inputs import load
 from benchmarks.stream.ways import clickhouse, into_store, together
 
@@ -37,6 +39,13 @@ def test_processes_side_by_side_count_as_one_from_the_first_begin_to_the_last_en
     run = together([one, other])
     assert (run["wall_s"], run["wall"], run["core"]) == (5.0, 200.0, 250.0)
     assert (run["events"], run["rss_mb"]) == (1000, 200.0)
+
+
+def test_a_thread_that_keeps_the_gil_is_told_by_the_sleep_of_another() -> None:
+    keeping = ctypes.PyDLL(None)  # its functions are called without letting the GIL go
+    assert max(sleeps_ms(lambda: keeping.usleep(50_000))) >= 50
+    p99, most = (figure.value for figure in beside_builds(1).values())
+    assert 1 <= p99 <= most
 
 
 @pytest.mark.slow

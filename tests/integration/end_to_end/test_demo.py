@@ -75,8 +75,9 @@ def test_a_demo_that_is_told_to_end_stops_everything_in_order_and_says_so(
         time.sleep(0.1)
     state = states[0]
     if how == "down":
-        down = ["--home", state.home, "down"]
-        subprocess.run([sys.executable, "-m", "streamgauge.deploy", *down], check=True)
+        down = [sys.executable, "-m", "streamgauge.deploy", "--home", state.home, "down"]
+        done = subprocess.run(down, capture_output=True, text=True, check=True)
+        assert done.stderr.splitlines()[-1] == "stopped"  # nothing had to be killed
     else:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGHUP)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from streamgauge.contracts.kafka import KafkaSettings
@@ -29,7 +29,7 @@ from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, MetricsProcessor
 from streamgauge.stream_processors.reading.recall import recall
 from streamgauge.stream_processors.settings import WorkerSettings
-from tests.support.streams import APPEND_MS, T0, streams
+from tests.support.streams import APPEND_MS, T0, every_type, streams
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -38,13 +38,22 @@ SRC = "llm.events.v1@abcdefgh"
 KEYS = (f"{SRC}/0", f"{SRC}/1")
 TODAY = datetime.now(UTC).date()
 DAYS = (TODAY - timedelta(days=1), TODAY)  # older blocks are due to be dropped
-VIEWS = (
-    "v_requests", "v_steps", "v_judgements", "v_10s", "v_minute", "v_hour", "v_errors", "v_spend",
-    "v_prompts",
-)  # fmt: skip
-LOSS = "v_loss"
-"""Its tenant and app are those of any one event of a client."""
+COMPARED = {
+    **dict.fromkeys(
+        (
+            "v_requests", "v_steps", "v_judgements", "v_10s", "v_minute", "v_hour", "v_errors",
+            "v_spend", "v_prompts", "v_dead_letters",
+        ),
+        "*",
+    ),
+    "v_loss": "* EXCEPT (tenant, app, sdk, host)",  # those of any one event of a client
+    "v_freshness": "* EXCEPT (written_at)",
+}  # fmt: skip
+"""What is compared of each view."""
+OF_OTHERS = {"v_alerts", "v_alert_history", "v_changes", "v_drift", "v_scores", "v_toxicity"}
+"""Views of what other workers write."""
 ALL = 99
+EVERY_TYPE = (every_type(0), every_type(1))
 
 Streams = tuple[list[bytes], list[bytes]]
 
@@ -160,21 +169,46 @@ def run(store: StoreSettings, values: Streams, plan: Sequence[Step]) -> dict[str
             member.work(step, values, owned, now_ms)
         for writer in writers:
             writer.close()
-        asked = {view: f"SELECT * FROM {view} ORDER BY ALL" for view in VIEWS}
-        asked[LOSS] = f"SELECT * EXCEPT (tenant, app) FROM {LOSS} ORDER BY ALL"
-        return {view: list(map(repr, client.rows(sql)[1])) for view, sql in asked.items()}
+        return {
+            view: list(map(repr, client.rows(f"SELECT {what} FROM {view} ORDER BY ALL")[1]))
+            for view, what in COMPARED.items()
+        }
+
+
+def test_every_view_of_what_the_metrics_worker_writes_is_compared(store: StoreSettings) -> None:
+    asked = (
+        "SELECT name FROM system.tables"
+        " WHERE database = currentDatabase() AND startsWith(name, 'v_')"
+    )
+    with connect(store) as client:
+        views = {name for (name,) in client.rows(asked)[1]}
+    assert views == COMPARED.keys() | OF_OTHERS
 
 
 @settings(
-    max_examples=8,
+    max_examples=7,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would take minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.tuples(streams(12), streams(12)), st.lists(steps, min_size=4, max_size=10))
+@given(
+    st.tuples(streams(12, partition=0), streams(12, partition=1)),
+    st.lists(steps, min_size=4, max_size=10),
+)
+@example(
+    EVERY_TYPE,
+    [
+        Step(0, size=3),
+        Step(1, size=8, survives=3, day=1),
+        Step(1, size=5, gets=frozenset({0}), again=True),
+        Step(0, size=6),
+        Step(1, size=1, day=1),
+    ],
+)
 def test_any_cut_among_workers_that_crash_and_come_back_gives_byte_equal_views(
     store: StoreSettings, values: Streams, plan: list[Step]
 ) -> None:
     cut, whole = run(store, values, plan), run(store, values, [])
     for view, rows in whole.items():
+        assert rows or values != EVERY_TYPE, f"{view} is compared empty"
         assert cut[view] == rows, view

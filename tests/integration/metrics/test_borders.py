@@ -75,16 +75,16 @@ def test_flushes_and_kills_over_midnight_and_over_the_end_of_a_month_are_exact(
         with worker_that_dies(worker(STREAMGAUGE_FAILPOINT="between_sinks:8")):
             pass
         assert set(blocks_by_day(store, "events")) == {str(today)}
-        # The next one begins today, in mid-flush over midnight: each insert takes a second.
+        # The next one begins today, in mid-flush over midnight: each insert takes half a second.
         produce(kafka.bootstrap, topic, [over_the_month(i) for i in range(N // 3, 2 * N // 3)])
-        proxy.delay_s = 1.0
+        proxy.insert_delay_s = 0.5
         with worker(STREAMGAUGE_FAILPOINT="before_ack:2") as over:
             before = stored(store)
             until(lambda: stored(store) > before, "`events` has the first block of a flush")
             clock.set(midnight_ms + 5_000)
             assert over.wait() == -9
         assert set(blocks_by_day(store, "ingest_log")) == {str(today), str(tomorrow)}
-        proxy.delay_s = 0.0
+        proxy.insert_delay_s = 0.0
         produce(kafka.bootstrap, topic, [over_the_month(i) for i in range(2 * N // 3, N)])
         with worker() as last:
             until(lambda: outcomes(store).get("stored") == N, "all events")

@@ -15,24 +15,28 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from streamgauge.contracts.events import EVENT_TYPES
 from streamgauge.storage.tables import TABLES
 from streamgauge.stream_processors.core.chunks import Chunk
 from streamgauge.stream_processors.core.positions import Positions
 from streamgauge.stream_processors.core.slow_tables import SlowTables
+from streamgauge.stream_processors.metrics.accounting import SPEND_KEY
 from streamgauge.stream_processors.metrics.cells import LABELS, MAPS
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import SLOW_TABLES, MetricsProcessor
 from streamgauge.stream_processors.reading.dedup import Seen
 from streamgauge.stream_processors.reading.memory import Memory
-from tests.support.streams import APPEND_MS, T0, streams
+from tests.support.streams import APPEND_MS, OTHERS, REQUEST, T0, every_type, streams
 
 BOOK = PriceBook()
 SRC = "llm.events.v1@abcdefgh"
 HISTS = ("duration_ms_hist", "ttft_ms_hist", "input_tokens_hist", "output_tokens_hist")
+COUNTED = ("error_types", "http_statuses", "finish_reasons")
 KEY = ("resolution", "t", "late", *LABELS)
+HIGHEST = ("max_seq", "last_ts", "accepted", "sent", "spooled", "errors")
 
 
 class MemoryStore:
@@ -126,22 +130,53 @@ def merged_windows(store: MemoryStore) -> dict[tuple[Any, ...], dict[str, Any]]:
     return cells
 
 
+def rows_of(store: MemoryStore, table: str) -> list[dict[str, Any]]:
+    """Rows by offset; what a row does not say is left out, as its column may be."""
+    return [
+        {name: value for name, value in row.items() if value not in (None, "", [])}
+        for row in sorted(store.rows[table], key=lambda row: int(row["offset"]))
+    ]
+
+
+def merged_producers(store: MemoryStore) -> dict[str, dict[Any, Any]]:
+    """Rows of one client added up, as the engine merges them."""
+    clients: dict[str, dict[Any, Any]] = {}
+    for row in store.rows["producers"]:
+        client = clients.setdefault(row["producer_id"], defaultdict(int))
+        for name in ("n", "duplicates", "dead"):
+            client[name] += row[name]
+        highest: dict[Any, Any] = {name: row[name] for name in HIGHEST}
+        highest |= {("dropped", reason): n for reason, n in row["dropped"]}
+        highest["last_stats"] = tuple(row["last_stats"].values())
+        for name, value in highest.items():
+            client[name] = max(client.get(name, value), value)
+        for name in ("min_seq", "first_ts"):
+            known = [x for x in (client.get(name), row[name]) if x is not None]
+            client[name] = min(known, default=None)
+    return clients
+
+
 def totals(store: MemoryStore) -> dict[str, Any]:
     outcomes: Counter[str] = Counter()
     for row in store.rows["ingest_log"]:
         outcomes[row["outcome"]] += row["n"]
-    producers: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for row in store.rows["producers"]:
-        producers[row["producer_id"]][0] += row["n"]
-        producers[row["producer_id"]][1] += row["duplicates"]
-        producers[row["producer_id"]][2] += row["dead"]
+    spend: Counter[tuple[Any, ...]] = Counter()
+    for row in store.rows["spend"]:
+        key = tuple(row[name] for name in ("t", *SPEND_KEY))
+        for name in ("n", "input_tokens", "cost_nano_usd", "unpriced_n"):
+            spend[name, *key] += row[name]
+    prompts = {
+        tuple(row[name] for name in ("tenant", "app", "prompt_name", "prompt_version")): row
+        for row in sorted(store.rows["prompts"], key=lambda row: int(row["rev"]))
+    }
     return {
         "windows": merged_windows(store),
-        "events": sorted((r["offset"], r["id"], r["cost_nano_usd"]) for r in store.rows["events"]),
         "outcomes": outcomes,
-        "producers": dict(producers),
-        "dead": sorted((r["offset"], r["reason"]) for r in store.rows["dead_letters"]),
-        "spend": sum(r["cost_nano_usd"] for r in store.rows["spend"]),
+        "latest": max((row["max_ts"] for row in store.rows["ingest_log"]), default=None),
+        "producers": merged_producers(store),
+        "spend": spend,
+        "prompts": {key: row["template_hash"] for key, row in prompts.items()},
+        **{table: rows_of(store, table) for table in ("events", "judgements", "dead_letters")},
     }
 
 
@@ -149,19 +184,29 @@ def fresh() -> MemoryStore:
     return MemoryStore(MetricsProcessor(BOOK).tables)
 
 
+def test_there_are_streams_of_every_type_of_event() -> None:
+    assert {REQUEST, *OTHERS} == EVENT_TYPES.keys() | {"llm.unheard_of"}
+    found = {json.loads(value)["type"] for value in every_type(0) if value != b"{"}
+    assert found == {REQUEST, *OTHERS}
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     streams(),
     st.lists(st.tuples(st.integers(1, 9), st.just(99) | st.integers(0, 9)), max_size=12),
 )
+@example(every_type(0), [(1, 99)] * 12)
+@example(every_type(0), [(3, 99), (6, 4)])
 def test_any_cut_and_any_crash_gives_the_same_sums(
     values: list[bytes], plan: list[tuple[int, int]]
 ) -> None:
     whole, cut = fresh(), fresh()
     run(values, [], whole)
     run(values, plan, cut)
-    assert totals(cut) == totals(whole)
-    assert sum(totals(cut)["outcomes"].values()) == len(values)
+    expected = totals(whole)
+    assert all(expected.values()) or values != every_type(0), "all of it is compared"
+    assert totals(cut) == expected
+    assert sum(expected["outcomes"].values()) == len(values)
 
 
 @settings(max_examples=30, deadline=None)
@@ -176,7 +221,7 @@ def test_cells_equal_a_count_by_hand(values: list[bytes]) -> None:
 
 
 def by_hand_names(cell: Mapping[str, Any]) -> list[str]:
-    maps = [m for m in (*HISTS, "error_types", "http_statuses") if cell[m]]
+    maps = [m for m in (*HISTS, *COUNTED) if cell[m]]
     return ["n", "errors", "input_tokens", "unpriced_n", "unpriced_tokens", "duration_us_sum",
             "duration_us_max", "retries", "refused", "cache_hits", *maps]  # fmt: skip
 
@@ -195,6 +240,8 @@ def by_hand(values: list[bytes]) -> dict[tuple[Any, ...], dict[str, Any]]:
         if mark in seen:
             continue
         seen.add(mark)
+        if e["type"] != REQUEST:
+            continue
         for resolution in (10, 60, 3600):
             count_by_hand(cells, e, resolution)
     return cells
@@ -218,7 +265,9 @@ def count_by_hand(cells: dict[tuple[Any, ...], dict[str, Any]], e: Any, resoluti
     )  # fmt: skip
     used_in, used_out = e.get("input_tokens"), e.get("output_tokens")
     micros = round(e["duration_ms"] * 1000)
-    unknown = e["model"] == "nobody-knows" or (used_in is None and used_out is None)
+    unknown = "cost_nano_usd" not in e and (
+        e["model"] == "nobody-knows" or (used_in is None and used_out is None)
+    )
     served = e["status"] == "ok" and used_in is None and e.get("cache_status") != "hit"
     unpriced = unknown and bool(used_in or used_out or served)
     cell["n"] += 1
@@ -237,7 +286,7 @@ def count_by_hand(cells: dict[tuple[Any, ...], dict[str, Any]], e: Any, resoluti
             i = -32768 if x <= 0 else math.ceil(math.log(x) / math.log(101 / 99))
             i = i if x <= 0 else max(i, -32767)
             cell.setdefault(name, Counter())[i] += 1
-    for column in ("error_types", "http_statuses"):
+    for column in COUNTED:
         value = e.get(MAPS[column])
         if value is not None:
             cell.setdefault(column, Counter())[str(value)] += 1

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from streamgauge.contracts.clock import SystemClock
@@ -241,6 +242,19 @@ def test_a_reused_pid_is_not_taken_for_the_old_process() -> None:
     assert child.poll() is None  # ... and the stranger lives on
     child.communicate(b"\n")
     assert Pid.from_json({"pid": 1}) is None
+
+
+def test_a_process_that_has_ended_but_is_not_reaped_is_not_waited_for() -> None:
+    makes = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", makes], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        child = Pid.of(int(parent.stdout.readline()))
+        assert child is not None
+        assert child.end(grace_s=5), "it ends when asked, whoever reaps it"
+        assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+        parent.communicate(b"\n")
 
 
 def test_a_log_above_its_cap_is_rotated_and_the_writer_goes_on(tmp_path: Path) -> None:

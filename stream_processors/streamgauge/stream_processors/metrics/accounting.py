@@ -25,7 +25,10 @@ from streamgauge.stream_processors.metrics.cells import combine
 from streamgauge.stream_processors.metrics.columns import Columns, Ints, conform, to_column
 from streamgauge.stream_processors.reading.labels import Coded
 
-OUTCOMES = ("stored", "unknown_type", "duplicate", "dead", "control", "lost")
+ACCEPTED = ("stored", "unknown_type")
+OUTCOMES = (*ACCEPTED, "duplicate", "dead", "control", "lost")
+COUNTERS = ("accepted", "sent", "spooled", "errors")
+"""Of a heartbeat; they run since the client's start."""
 DAY_S = 86_400
 SPEND_KEY = ("tenant", "app", "team", "key_id", "user_id", "provider", "model")
 
@@ -74,7 +77,7 @@ class IngestLog:
             if entry is not None:
                 entry.end = max(entry.end, chunk.end or 0)
                 entry.last_append = max(entry.last_append, last_append)
-                if outcome == "stored":
+                if outcome in ACCEPTED:
                     entry.max_ts = max(entry.max_ts, max_ts or 0)
 
     def rows(self, now_ms: int) -> pa.Table:
@@ -112,7 +115,12 @@ class ProducerCount:
     max_seq: int = 0
     first_ts: int | None = None
     last_ts: int = 0
-    stats: Any = None  # the latest client.stats event
+    accepted: int = 0
+    sent: int = 0
+    spooled: int = 0
+    errors: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    last_stats: tuple[int, str] = (0, "")  # of the latest heartbeat: its ts and its JSON
 
     def stored(self, n: int, first_ts: int, last_ts: int, lowest: int | None, highest: int) -> None:
         """Events of it that were stored, their times in ms and their range of seq."""
@@ -134,9 +142,13 @@ class ProducerCount:
             self.max_seq = max(self.max_seq, seq)
 
     def heartbeat(self, event: Any) -> None:
-        """Its counters; the latest by ts counts."""
-        if self.stats is None or event.ts >= self.stats.ts:
-            self.stats = event
+        """A `client.stats` of it. The highest counts are kept, as in the table."""
+        for name in COUNTERS:
+            setattr(self, name, max(getattr(self, name), getattr(event, name) or 0))
+        for reason, n in (event.dropped or {}).items():
+            self.dropped[reason] = max(self.dropped.get(reason, 0), n)
+        told = (event.ts, msgspec.json.encode(event).decode())
+        self.last_stats = max(self.last_stats, told)
 
 
 Producers = dict[str, ProducerCount]
@@ -186,22 +198,12 @@ def _last_named(c: Columns, name: str, producer: Coded) -> Ints:
 
 
 def producer_rows(producers: Mapping[str, ProducerCount]) -> pa.Table:
-    """Rows of `producers`; client counters are those of the last heartbeat, 0 without one."""
+    """Rows of `producers`; client counters are 0 without a heartbeat."""
     schema = TABLES["producers"].data
-    entries = list(producers.items())
-    columns: dict[str, list[Any]] = {"producer_id": [k for k, _ in entries]}
-    own = "tenant app sdk host n duplicates dead min_seq max_seq first_ts last_ts"
-    for name in own.split():
-        columns[name] = [getattr(p, name) for _, p in entries]
-    for name in ("accepted", "sent", "spooled", "errors"):
-        columns[name] = [getattr(p.stats, name, None) or 0 for _, p in entries]
-    columns["dropped"] = [getattr(p.stats, "dropped", None) for _, p in entries]
-    columns["last_stats"] = [
-        {"ts": p.stats.ts, "stats": msgspec.json.encode(p.stats).decode()}
-        if p.stats is not None
-        else {"ts": 0, "stats": ""}
-        for _, p in entries
-    ]
+    columns: dict[str, list[Any]] = {"producer_id": list(producers)}
+    for name in schema.names[1:]:
+        columns[name] = [getattr(p, name) for p in producers.values()]
+    columns["last_stats"] = [{"ts": ts, "stats": said} for ts, said in columns["last_stats"]]
     return pa.table([to_column(columns[f.name], f.type) for f in schema], schema=schema)
 
 
