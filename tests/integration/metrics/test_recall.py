@@ -49,7 +49,7 @@ def event(offset: int) -> Event:
 ELSEWHERE = [Event(100, "p", 500, "numbered"), Event(101, "", None, "not numbered")]
 LOG = [event(offset) for offset in range(POSITION + 12)]
 """`events` is ahead of the position: another table lacks the last of them."""
-# In the last 50 offsets, 70 to 119: p has 72, 76, .. 116, one run; q has 73, 77, .. 117, each a run.
+# In the last 50 offsets, 70 to 119, p has 72, 76, .. 116, one run; q 73, 77, .. 117, each a run.
 # The newest three runs end at 117, 116 and 113; the last ten ids are of 102, 103, 106, .. 119.
 REMEMBERED = {*range(72, 117, 4), 113, 117, *(o for o in range(102, 120) if o % 4 > 1)}
 
