@@ -84,27 +84,21 @@ def repeats(seen: Seen, events: list[Event]) -> set[int]:
 
 
 @pytest.mark.usefixtures("stored")
-def test_memory_after_a_restart_is_the_horizon_below_the_position(settings: WorkerSettings) -> None:
-    key = f"{SRC}/0"
-    memory = recalling.recall(settings, {key: POSITION, f"{SRC}/2": 0})
-    restored = memory.seen[key]
+def test_memory_after_a_restart_is_the_horizon_and_goes_on_as_one_that_never_stopped(
+    settings: WorkerSettings,
+) -> None:
+    memory = recalling.recall(settings, {f"{SRC}/0": POSITION, f"{SRC}/2": 0})
+    restored, live = memory.seen[f"{SRC}/0"], Seen()
     assert repeats(restored, LOG) == REMEMBERED
     assert repeats(restored, ELSEWHERE) == set()
     assert repeats(memory.seen[f"{SRC}/2"], LOG) == set(), "nothing was read of it"
 
-    live = Seen()
     assert live.repeats(*columns(LOG[:POSITION])) == []
     assert repeats(live, LOG) >= REMEMBERED, "a worker that goes on remembers it, too"
     ids = [e for e in LOG if e.seq is None]
     assert repeats(live, ids) == repeats(restored, ids), "ids to the last one"
 
-
-@pytest.mark.usefixtures("stored")
-def test_a_restarted_worker_goes_on_as_one_that_never_stopped(settings: WorkerSettings) -> None:
-    """New events come, and then repeats of them and of older ones that the horizon still has."""
-    key = f"{SRC}/0"
-    restored, live = recalling.recall(settings, {key: POSITION}).seen[key], Seen()
-    live.repeats(*columns(LOG[:POSITION]))
+    # New events come, then repeats of them and of older ones that the horizon still has.
     new = LOG[POSITION:]
     again = [event(offset) for offset in (112, 116, 118, 119, 120, 122, 124, 125, 128, 129, 131)]
     events = [e._replace(offset=POSITION + i) for i, e in enumerate([*new, *again])]

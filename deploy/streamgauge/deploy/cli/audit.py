@@ -97,7 +97,7 @@ def _tables(found: Audit) -> list[str]:
 
 
 def _minute(moment: datetime | None) -> str | None:
-    return moment and f"{moment:%Y-%m-%d %H:%M}"
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _hour(moment: datetime, *, up: bool = False) -> datetime:
