@@ -54,10 +54,11 @@ SELECT
     (SELECT min(written_on) FROM {table} WHERE {condition} AND written_on >= {{young:Date}}) AS data
 """
 
-# Only source partitions: `windows` has positions that others lack (block.REVISION).
+# Only source partitions: `windows` has positions that others lack (block.REVISION). The day is that
+# of the partition: so the projection `positions` answers, and not years of markers.
 POSITION = """
 SELECT mapFilter((k, v) -> position(k, '/') > 0, maxMap(next)) AS at
-FROM {table} WHERE kind = 1 AND written_on < {{day:Date}}
+FROM {table} WHERE kind = 1 AND _partition_value.1 < {{day:Date}}
 """
 
 Position = dict[str, int]

@@ -14,6 +14,7 @@ import pytest
 
 from streamgauge.contracts.clock import ManualClock
 from streamgauge.storage.audit import NotCompared, audit
+from streamgauge.storage.audit_kept import POSITION
 from streamgauge.storage.client import StoreClient
 from tests.support.sinks import SRC, client, put
 
@@ -138,6 +139,9 @@ def test_a_worker_that_was_away_over_the_border_of_retention_left_no_difference(
     found = audit(client, START, START + 2 * HOUR)
     assert (found.differences, found.unsettled) == ((), ())
     assert (found.requests, found.offsets) == (N, N)
+    asked = "EXPLAIN " + POSITION.format(table="events")
+    steps = [str(row["explain"]) for row in client.query(asked, {"day": ago(1)})]
+    assert any("ReadFromMergeTree (positions)" in s for s in steps), "not markers one by one"
     apart = f"blocks of the same events lie on different days until {ago(29)}"
     since = (ago(28), f"raw rows are kept 30 days; {apart}")
     windows = [n for n in found.not_compared if n.law == "windows"]
