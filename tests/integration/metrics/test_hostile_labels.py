@@ -133,7 +133,7 @@ def test_two_workers_admit_as_many_as_the_cap_each_and_no_more_after_a_takeover(
         admitted = models()
         until(lambda: survivor.owned == PARTITIONS, "the other has all")
         produce(kafka.bootstrap, topic, [raw(e) for e in events[n:]])
-        until(lambda: outcomes(store).get("stored") == 2 * n, "the second half")
+        until_whole(store, 2 * n)
         assert survivor.stop() == 0
     assert TWO_CAP + 1 < len(admitted) <= 2 * TWO_CAP + 1, "a worker does not know of the other's"
     assert OTHER in admitted
