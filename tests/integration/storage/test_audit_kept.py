@@ -6,6 +6,7 @@ the engine applies its retention: raw rows and counts 30 days, windows 7, 90 and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from streamgauge.contracts.clock import ManualClock
+from streamgauge.deploy.cli import main
 from streamgauge.storage.audit import NotCompared, audit
 from streamgauge.storage.audit_kept import POSITION
 from streamgauge.storage.client import StoreClient
@@ -75,7 +77,11 @@ def one_more(client: StoreClient, resolution_s: int, written_on: date) -> None:
 
 
 def test_what_each_retention_took_is_named_and_the_rest_is_compared(
-    client: StoreClient, put: Any, ago: Callable[[int], date]
+    client: StoreClient,
+    put: Any,
+    ago: Callable[[int], date],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     flush(put, 0, hour=0, days_ago=735)
     flush(put, 1, hour=0, days_ago=100)
@@ -106,6 +112,24 @@ def test_what_each_retention_took_is_named_and_the_rest_is_compared(
     )
     recent = audit(client, START + 3 * HOUR, START + 4 * HOUR)
     assert {n.law for n in recent.not_compared} == {"offsets", "clients"}
+
+    for name, value in client.settings.to_env().items():
+        monkeypatch.setenv(name, value)
+    command = ["audit", "--from", "2026-01-31T22:00", "--to", "2026-02-01T02:00"]
+    assert main(command) == 0
+    told = capsys.readouterr()
+    lines = [" ".join(line.split()) for line in told.out.splitlines()]
+    assert lines[0] == "not compared what from to written before why"
+    assert lines[1] == f"offsets offsets and raw rows - - {raw_rows[0]} {raw_rows[1]}"
+    ten = "windows 10 s 2026-01-31 22:00 2026-02-01 01:00"
+    assert lines[2] == f"{ten} {ago(6)} 10 s windows are kept 7 days"
+    assert len(lines) == 1 + len(found.not_compared)
+    assert told.err.startswith("0 differences in what both sides still have; 300 requests of")
+    assert main([*command, "--json"]) == 0
+    as_json = json.loads(capsys.readouterr().out)["not_compared"]
+    assert [(n["law"], n["what"], n["before"]) for n in as_json] == [
+        (n.law, n.what, str(n.before)) for n in found.not_compared
+    ]
 
     one_more(client, 60, ago(8))
     one_more(client, 10, ago(0))  # the late part of an hour of which the rest is gone
