@@ -95,7 +95,7 @@ def _audit(store: StoreSettings, n: int, differences: list[str]) -> int:
         raise RuntimeError(f"streamgauge audit ended with {done.returncode}: {done.stderr}")
     found = json.loads(done.stdout)
     differences += [f"audit: {d}" for d in found["differences"]]
-    if found["unsettled"] or found["requests"] != n:
+    if found["unsettled"] or found["not_compared"] or found["requests"] != n:
         differences.append(f"audit: looked at {found['requests']} requests of {n}; {done.stderr}")
         return -1
     return len(found["differences"])

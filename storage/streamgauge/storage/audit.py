@@ -11,166 +11,51 @@ Four laws, each a query or two; whatever breaks one is a `Difference`, and none 
    compared.
 4. Clients. The rows that `producers` counts for each client are its raw rows.
 
-2 and 3 look at a period of event time, 1 and 4 at the days that both of their tables keep, and 4 at
-the clients that came after the first of these days, if retention has cut what was before. While a
-worker writes, its tables are a flush apart (`producers` ten seconds): each law is looked at when
-its tables are at one position before and after the look, else it is said to be unsettled.
-In: a store. Out: differences. Not here: what an app lost before Kafka had it (`v_loss`).
+2 and 3 look at a period of event time, 1 and 4 at the whole log. Tables are kept for different
+times, so 1, 3 and 4 compare what was written since the first day that both of their tables still
+have (audit_kept.py), and what was written before is named as not compared; 4 leaves out the clients
+that were there before this day. While a worker writes, its tables are a flush apart (`producers`
+ten seconds): each law is looked at when its tables are at one position before and after the look,
+else it is said to be unsettled.
+Beside the laws: the numbers that are missing between those that a client's rows of the period have.
+They are no difference, nor need they be lost: refused, dropped, aborted, or still on their way.
+In: a store. Out: an `Audit`. Not here: what an app lost over its whole life (`v_loss`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from streamgauge.contracts.clock import Clock, SystemClock
+from streamgauge.storage import audit_sql as sql
+from streamgauge.storage.audit_kept import CLIENTS, DAY, OFFSETS, RAW, Kept, windows
+from streamgauge.storage.audit_model import (
+    EPOCH,
+    SCOPE,
+    Audit,
+    Difference,
+    Gap,
+    Law,
+    NotCompared,
+    Since,
+)
+from streamgauge.storage.audit_windows import (
+    REQUESTS,
+    by_hour,
+    compared,
+    cut_hours,
+    first_days,
+)
 from streamgauge.storage.client import StoreClient
 
-Law = Literal["offsets", "twice", "windows", "clients"]
+__all__ = ["SCOPE", "Audit", "Difference", "Gap", "NotCompared", "audit"]
+
 RESOLUTIONS_S = (10, 60, 3600)
 LOOKS = 60
 PAUSE_S = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Two figures that should be one."""
-
-    law: Law
-    where: str
-    what: str
-    expected: int
-    found: int
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What was looked at, and what differs. unsettled: laws whose tables never stood together."""
-
-    requests: int
-    offsets: int
-    differences: tuple[Difference, ...]
-    unsettled: tuple[Law, ...]
-
-
-# The first day that both tables still have; 1970 if retention has cut neither of them: markers are
-# kept for good, so a table that was cut has markers of days of which it has no rows.
-SINCE = """
-WITH
-    (SELECT min(written_on) FROM events WHERE kind = 0) AS events_rows,
-    (SELECT min(written_on) FROM events WHERE kind = 1) AS events_markers,
-    (SELECT min(written_on) FROM {table} WHERE kind = 0) AS other_rows,
-    (SELECT min(written_on) FROM {table} WHERE kind = 1) AS other_markers
-SELECT greatest(
-    if(events_markers < events_rows, events_rows, toDate(0)),
-    if(other_markers < other_rows, other_rows, toDate(0))
-) AS day
-"""
-
-# ingest_log counts from the first offset that its writer ever took, or still keeps.
-OFFSETS = """
-SELECT l.src AS src, l.partition AS partition, l.begin AS begin, l.counted AS counted,
-    l.kept AS kept, m.position AS position, r.n AS raw
-FROM (
-    SELECT src, partition, min(first_offset) AS begin, sum(n) AS counted,
-        sumIf(n, outcome IN ('stored', 'unknown_type')) AS kept
-    FROM ingest_log WHERE kind = 0 AND written_on >= {day:Date} GROUP BY src, partition
-) AS l
-LEFT JOIN (
-    SELECT arrayJoin(stored) AS entry, entry.1 AS key, entry.2 AS position
-    FROM (SELECT CAST(maxMap(next), 'Array(Tuple(String, UInt64))') AS stored
-        FROM ingest_log WHERE kind = 1)
-) AS m ON m.key = concat(l.src, '/', toString(l.partition))
-LEFT JOIN (
-    SELECT src, partition, count() AS n
-    FROM events WHERE kind = 0 AND written_on >= {day:Date} GROUP BY src, partition
-) AS r ON r.src = l.src AND r.partition = l.partition
-ORDER BY src, partition
-"""
-
-PERIOD = """
-    ts >= fromUnixTimestamp64Milli({start:Int64}) AND ts < fromUnixTimestamp64Milli({end:Int64})
-"""
-
-TWICE = f"""
-SELECT concat(src, '/', toString(partition)) AS place, 'offset' AS what,
-    uniqExact(offset) AS expected, count() AS found
-FROM events WHERE kind = 0 AND {PERIOD}
-GROUP BY src, partition HAVING expected != found
-UNION ALL
-SELECT concat('producer ', producer_id, ' in ', src, '/', toString(partition)) AS place,
-    'seq' AS what, uniqExact(seq) AS expected, count() AS found
-FROM events WHERE kind = 0 AND producer_id != '' AND seq IS NOT NULL AND {PERIOD}
-GROUP BY producer_id, src, partition HAVING expected != found
-ORDER BY place LIMIT 1000
-"""  # noqa: S608  # PERIOD is ours
-
-RAW_HOURS = f"""
-SELECT toStartOfHour(ts) AS hour, count() AS n, countIf(status = 'error') AS errors,
-    sum(coalesce(input_tokens, 0)) AS input_tokens,
-    sum(coalesce(output_tokens, 0)) AS output_tokens,
-    sum(coalesce(cost_nano_usd, 0)) AS cost_nano_usd,
-    sum(toInt64(roundBankers(coalesce(duration_ms, 0) * 1000))) AS duration_us_sum
-FROM events WHERE kind = 0 AND type = 'llm.request' AND {PERIOD}
-GROUP BY hour ORDER BY hour
-"""  # noqa: S608  # PERIOD is ours
-
-WINDOW_HOURS = """
-SELECT toStartOfHour(t) AS hour, sum(n) AS n, sum(errors) AS errors,
-    sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
-    sum(cost_nano_usd) AS cost_nano_usd, sum(duration_us_sum) AS duration_us_sum
-FROM windows AS s WHERE kind = 0 AND resolution = {resolution:UInt16} AND REVISION
-    AND t >= fromUnixTimestamp64Milli({start:Int64}) AND t < fromUnixTimestamp64Milli({end:Int64})
-GROUP BY hour ORDER BY hour
-"""
-
-COUNTED = "revision = 0"
-SHOWN = """
-(revision = 0
-    AND (tenant, toStartOfHour(s.t)) NOT IN (SELECT tenant, t FROM revisions FINAL)
-    OR (tenant, toStartOfHour(s.t), revision) IN (SELECT tenant, t, revision FROM revisions FINAL))
-"""
-
-REBUILT_HOURS = """
-SELECT DISTINCT t AS hour FROM revisions FINAL WHERE revision > 0
-    AND t >= fromUnixTimestamp64Milli({start:Int64}) AND t < fromUnixTimestamp64Milli({end:Int64})
-"""
-
-# `producers` is written every 10 s: of the first day it may have rows of the day before.
-CLIENTS = """
-WITH (
-    SELECT groupUniqArray(producer_id) FROM (
-        SELECT toString(producer_id) AS producer_id FROM producers
-        WHERE kind = 0 AND written_on = {day:Date}
-        UNION ALL
-        SELECT toString(producer_id) AS producer_id FROM events
-        WHERE kind = 0 AND written_on = {day:Date}
-    )
-) AS older
-SELECT concat('producer ', c.producer_id) AS place, r.n AS expected, c.n AS found
-FROM (
-    SELECT producer_id, sum(n) AS n
-    FROM producers WHERE kind = 0 AND written_on >= {day:Date} GROUP BY producer_id
-) AS c
-FULL OUTER JOIN (
-    SELECT toString(producer_id) AS producer_id, count() AS n
-    FROM events WHERE kind = 0 AND written_on >= {day:Date} AND producer_id != ''
-    GROUP BY producer_id
-) AS r ON r.producer_id = c.producer_id
-WHERE c.n != r.n AND NOT has(older, c.producer_id) AND NOT has(older, r.producer_id)
-ORDER BY place LIMIT 1000
-"""
-
-# Only of source partitions: `windows` has positions that others lack (block.REVISION).
-POSITION = """
-SELECT toString(mapFilter((k, v) -> position(k, '/') > 0, maxMap(next))) AS at
-FROM {table} WHERE kind = 1
-"""
 HOUR_MS = 3_600_000
-BY_RULE = frozenset({"errors", "input_tokens", "output_tokens", "cost_nano_usd", "duration_us_sum"})
-"""What reprocessing may change: figures by a price or by a rule of aggregation."""
 
 
 def audit(
@@ -182,21 +67,28 @@ def audit(
     """
     look = _Look(client, start, end, clock or SystemClock())
     offsets = look.settled("offsets", ("events", "ingest_log"), look.offsets)
-    windows = look.settled("windows", ("events", "windows"), look.windows)
+    windows_ = look.settled("windows", ("events", "windows"), look.windows)
     twice = look.settled("twice", (), look.twice)
     clients = look.settled("clients", ("events", "producers"), look.clients)
     return Audit(
-        look.requests, look.read, (*offsets, *twice, *windows, *clients), tuple(look.unsettled)
+        requests=look.requests,
+        offsets=look.read,
+        differences=(*offsets, *twice, *windows_, *clients),
+        unsettled=tuple(look.unsettled),
+        not_compared=tuple(one for law in SCOPE for one in look.not_compared.get(law, ())),
+        gaps=look.gaps(),
     )
 
 
 class _Look:
     def __init__(self, client: StoreClient, start: datetime, end: datetime, clock: Clock) -> None:
         self._client, self._clock = client, clock
+        self._start, self._end = start, end
         self._period = {"start": _ms(start), "end": _ms(end)}
-        self._hours: list[datetime] = []
+        self._kept = Kept(client)
         self.requests = self.read = 0
         self.unsettled: list[Law] = []
+        self.not_compared: dict[str, list[NotCompared]] = {}
 
     def settled(
         self, law: Law, tables: Sequence[str], look: Callable[[], Iterable[Difference]]
@@ -213,17 +105,16 @@ class _Look:
         return tuple(look())
 
     def _positions(self, tables: Sequence[str]) -> list[str]:
-        return [str(self._client.query(POSITION.format(table=t))[0]["at"]) for t in tables]
-
-    def _since(self, table: str) -> dict[str, Any]:
-        return {"day": self._client.query(SINCE.format(table=table))[0]["day"]}
+        return [str(self._client.query(sql.POSITION.format(table=t))[0]["at"]) for t in tables]
 
     def offsets(self) -> Iterator[Difference]:
         """Law 1."""
-        rows = self._client.query(OFFSETS, self._since("ingest_log"))
+        since = self._kept.both(RAW, OFFSETS)
+        self._whole_log("offsets", "offsets and raw rows", since)
+        rows = self._client.query(sql.OFFSETS, {"day": since.day})
         self.read = sum(int(row["counted"]) for row in rows)
         for row in rows:
-            where = f"{row['src']}/{row['partition']}"
+            where = f"{row['source']}/{row['number']}"
             read, counted = int(row["position"]) - int(row["begin"]), int(row["counted"])
             if read != counted:
                 yield Difference("offsets", where, "offsets with an outcome", read, counted)
@@ -232,55 +123,76 @@ class _Look:
 
     def twice(self) -> Iterator[Difference]:
         """Law 2, hour by hour: an event that is there twice has one time."""
-        for hour in self._hours:
-            hour_ms = _ms(hour)
-            for row in self._client.query(TWICE, {"start": hour_ms, "end": hour_ms + HOUR_MS}):
+        for hour in self._client.query(sql.HOURS, self._period):
+            hour_ms = _ms(hour["hour"])
+            for row in self._client.query(sql.TWICE, {"start": hour_ms, "end": hour_ms + HOUR_MS}):
                 yield Difference(
                     "twice", row["place"], row["what"], int(row["expected"]), int(row["found"])
                 )
 
     def windows(self) -> Iterator[Difference]:
         """Law 3."""
-        raw = {row["hour"]: row for row in self._client.query(RAW_HOURS, self._period)}
-        self._hours = sorted(raw)
-        self.requests = sum(int(row["n"]) for row in raw.values())
-        rebuilt = {row["hour"] for row in self._client.query(REBUILT_HOURS, self._period)}
+        raw = self._client.query(sql.RAW_HOURS, self._period)
+        self.requests = sum(int(row["n"]) for row in raw)
+        cells = {r: self._cells(r, sql.COUNTED) for r in RESOLUTIONS_S}
+        rebuilt = {r["hour"] for r in self._client.query(sql.REBUILT_HOURS, self._period)}
+        days = first_days(raw, *cells.values())
+        self.not_compared["windows"] = self._forgotten()
         for resolution_s in RESOLUTIONS_S:
-            counted = self._cells(resolution_s, COUNTED)
-            yield from _compared(raw, counted, f"{resolution_s} s", {"hour"})
-            if rebuilt:
-                shown = self._cells(resolution_s, SHOWN)
-                yield from _compared(
-                    {hour: raw[hour] for hour in raw.keys() & rebuilt},
-                    {hour: shown[hour] for hour in shown.keys() & rebuilt},
-                    f"{resolution_s} s, shown",
-                    {"hour", *BY_RULE},
-                )
+            how = f"{resolution_s} s"
+            since = self._kept.both(RAW, windows(resolution_s))
+            self.not_compared["windows"] += cut_hours(days, how, since)
+            counted = by_hour(cells[resolution_s], since.day)
+            yield from compared(by_hour(raw, since.day), counted, how)
+            # A run found all raw rows of its hours, so its own rows are younger than any of them.
+            whole = {hour for hour in rebuilt if hour in days and days[hour] >= since.day}
+            if whole:
+                shown = by_hour(self._cells(resolution_s, sql.SHOWN))
+                how = f"{how}, shown"
+                yield from compared(by_hour(raw), shown, how, figures=(REQUESTS,), hours=whole)
 
-    def _cells(self, resolution_s: int, revision: str) -> dict[datetime, dict[str, Any]]:
+    def _cells(self, resolution_s: int, revision: str) -> list[dict[str, Any]]:
         asked = {**self._period, "resolution": resolution_s}
-        sql = WINDOW_HOURS.replace("REVISION", revision)
-        return {row["hour"]: row for row in self._client.query(sql, asked)}
+        return self._client.query(sql.WINDOW_HOURS.replace("REVISION", revision), asked)
+
+    def _forgotten(self) -> list[NotCompared]:
+        """The part of the period in which there may be hours of which no table has a row left."""
+        everything = (RAW, *map(windows, RESOLUTIONS_S))
+        oldest = min((self._kept.whole(rows) for rows in everything), key=lambda found: found.day)
+        end = min(self._end, datetime.combine(oldest.day, datetime.min.time(), self._end.tzinfo))
+        if end <= self._start:
+            return []
+        what = "hours that are gone"
+        return [NotCompared("windows", what, self._start, end, oldest.day, oldest.why)]
 
     def clients(self) -> Iterator[Difference]:
         """Law 4."""
-        for row in self._client.query(CLIENTS, self._since("producers")):
+        since = max(self._kept.whole(RAW), self._kept.whole(CLIENTS), key=lambda found: found.day)
+        self._whole_log("clients", "clients of these days", since)
+        stored, counted = (self._kept.at(rows.table, since.day) for rows in (RAW, CLIENTS))
+        asked = {
+            "day": since.day,
+            "counted": self._kept.caught_up(CLIENTS.table, since.day, stored),
+            "stored": self._kept.caught_up(RAW.table, since.day, counted),
+        }
+        for row in self._client.query(sql.CLIENTS, asked):
             where, expected, found = row["place"], int(row["expected"]), int(row["found"])
             yield Difference("clients", where, "events", expected, found)
 
+    def _whole_log(self, law: Law, what: str, since: Since) -> None:
+        gone = since.day > EPOCH
+        self.not_compared[law] = (
+            [NotCompared(law, what, None, None, since.day, since.why)] if gone else []
+        )
 
-def _compared(
-    raw: Mapping[datetime, dict[str, Any]],
-    cells: Mapping[datetime, dict[str, Any]],
-    how: str,
-    but: set[str],
-) -> Iterator[Difference]:
-    for hour in sorted(raw.keys() | cells.keys()):
-        expected, found = raw.get(hour, {}), cells.get(hour, {})
-        for what in sorted((expected or found).keys() - but):
-            a, b = int(expected.get(what, 0)), int(found.get(what, 0))
-            if a != b:
-                yield Difference("windows", f"{hour:%Y-%m-%d %H:00} at {how}", what, a, b)
+    def gaps(self) -> tuple[Gap, ...]:
+        """Numbers that are missing. A day more is left out: partitions are not read in step."""
+        day = self._kept.whole(RAW).day
+        asked = {**self._period, "day": day + DAY if day > EPOCH else day}
+        return tuple(
+            Gap(r["producer_id"], int(r["missing"]), int(r["lowest"]), int(r["highest"]))
+            for r in self._client.query(sql.GAPS, asked)
+        )
 
 
 def _ms(moment: datetime) -> int:

@@ -10,6 +10,7 @@ parts are cleaned by the engine's next merges.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -112,11 +113,7 @@ def apply_retention(
     """Set the TTL of every table whose days differ; their names. No mutation runs."""
     changed = []
     on_cluster = f" ON CLUSTER {quote_string(cluster)}" if cluster else ""
-    rows = client.query(
-        "SELECT name, create_table_query AS ddl FROM system.tables WHERE database = {db:String}",
-        {"db": client.settings.database},
-    )
-    ddl = {row["name"]: row["ddl"] for row in rows}
+    ddl = _statements(client)
     for table in sorted(_TABLES):
         ttl = retention.ttl(table)
         shown = ttl.replace(" DELETE WHERE ", " WHERE ")  # as the engine writes it
@@ -128,3 +125,23 @@ def apply_retention(
         )
         changed.append(table)
     return changed
+
+
+def read_days(client: StoreClient) -> dict[tuple[str, str], int]:
+    """Days by (table, data class) as this database has them; what is kept for good has none."""
+    ddl = _statements(client)
+    found = {}
+    for table, classes in _TABLES.items():
+        for name, condition in classes:
+            clause = rf"\((\d+)\) (?:DELETE )?WHERE {re.escape(condition)}(?:,| SETTINGS)"
+            if match := re.search(clause, ddl.get(table, "")):
+                found[table, name] = int(match[1])
+    return found
+
+
+def _statements(client: StoreClient) -> dict[str, str]:
+    rows = client.query(
+        "SELECT name, create_table_query AS ddl FROM system.tables WHERE database = {db:String}",
+        {"db": client.settings.database},
+    )
+    return {row["name"]: row["ddl"] for row in rows}

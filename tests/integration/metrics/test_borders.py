@@ -100,10 +100,25 @@ def test_flushes_and_kills_over_midnight_and_over_the_end_of_a_month_are_exact(
             f" WHERE kind = 0 AND resolution = {resolution} GROUP BY month",
         )
         assert {r["month"]: int(r["n"]) for r in rows} == {8: N // 2, 9: N // 2}
+    start, end = MONTH - timedelta(hours=1), MONTH + timedelta(hours=1)
     with connect(store) as client:  # as retention will
         for table in ("events", "ingest_log"):
             client.command(f"ALTER TABLE {table} DELETE WHERE kind = 0 AND written_on = '{today}'",
                            settings={"mutations_sync": 2})  # fmt: skip
-        found = audit(client, MONTH - timedelta(hours=1), MONTH + timedelta(hours=1))
-    assert {d.law for d in found.differences} == {"windows"}, found.differences
+        found = audit(client, start, end)
+    assert (found.differences, found.unsettled) == ((), ())
+    assert 0 < found.requests == stored(store) < N
     assert one(store, "SELECT sum(n) FROM producers WHERE kind = 0") > stored(store)
+    gone = f"no raw rows written before {tomorrow} are there (kept 30 days)"
+    assert {(n.before, n.why) for n in found.not_compared} == {(tomorrow, gone)}
+    hours = [(n.what, n.start, n.end) for n in found.not_compared if n.law == "windows"]
+    assert {what for what, _, _ in hours} == {"10 s", "60 s", "3600 s"}
+    assert {begin for _, begin, _ in hours} == {start}
+    with connect(store) as client:  # what was written after midnight is still compared
+        client.command(
+            "INSERT INTO windows SELECT * REPLACE (1 AS n, 0 AS input_tokens) FROM windows"
+            f" WHERE kind = 0 AND resolution = 60 AND written_on = '{tomorrow}' LIMIT 1"
+        )
+        differences = audit(client, start, end).differences
+    (n,) = [d for d in differences if d.what == "n"]
+    assert (n.where[-5:], n.found - n.expected) == (" 60 s", 1)

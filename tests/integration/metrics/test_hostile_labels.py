@@ -95,6 +95,60 @@ def test_hostile_values_stand_for_themselves_up_to_the_cap_and_no_request_is_los
     assert_audit_is_clean(store)
 
 
+TWO_CAP, MODELS, PARTITIONS = 20, 30, 4
+
+
+def of_partition(i: int) -> dict[str, Any]:
+    """Event i goes to partition i % 4; each partition has model names of its own."""
+    model = f"m{i % PARTITIONS}-{i // PARTITIONS % MODELS}"
+    return request(i, model=model, provider="own", cost_nano_usd=0)
+
+
+def of_all(i: int) -> dict[str, Any]:
+    """Every model in every partition."""
+    return of_partition(i) | {"model": of_partition(i // PARTITIONS)["model"]}
+
+
+@pytest.mark.full
+def test_two_workers_admit_as_many_as_the_cap_each_and_no_more_after_a_takeover(
+    kafka: TestKafka, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
+    topic = f"{topic_prefix}events.v1"
+    env = {"STREAMGAUGE_LABEL_CAP": str(TWO_CAP)}
+    n = 2_400
+    events = [of_partition(i) for i in range(n)] + [of_all(i) for i in range(n, 2 * n)]
+
+    def worker() -> MetricsWorker:
+        return MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env)
+
+    def models() -> dict[str, int]:
+        return by_label(store, "model", 10)
+
+    with worker() as survivor, worker() as victim:
+        until(lambda: [survivor.owned, victim.owned] == [2, 2], "each has half")
+        produce(kafka.bootstrap, topic, [raw(e) for e in events[:n]])
+        until(lambda: outcomes(store).get("stored") == n, "the first half")
+        victim.kill()
+        admitted = models()
+        until(lambda: survivor.owned == PARTITIONS, "the other has all")
+        produce(kafka.bootstrap, topic, [raw(e) for e in events[n:]])
+        until_whole(store, 2 * n)
+        assert survivor.stop() == 0
+    assert TWO_CAP + 1 < len(admitted) <= 2 * TWO_CAP + 1, "a worker does not know of the other's"
+    assert OTHER in admitted
+    after = models()
+    assert after.keys() == admitted.keys(), "after the takeover nobody is admitted"
+    # From then on each admitted value stands for itself, whoever had admitted it.
+    second = Counter(str(e["model"]) for e in events[n:])
+    assert {m: after[m] - admitted[m] for m in admitted if m != OTHER} == {
+        m: second[m] for m in admitted if m != OTHER
+    }
+    for resolution in (10, 60, 3600):
+        assert sums(store, resolution) == expected_sums(events) | {"cost_nano_usd": 0}
+    assert_audit_is_clean(store)
+
+
 @pytest.mark.full
 def test_5000_apps_with_20_models_each_lose_no_request_and_a_kill_changes_no_admission(
     kafka: TestKafka, topic_prefix: str, store: StoreSettings, tmp_path: Path

@@ -11,7 +11,7 @@ import pytest
 from streamgauge.contracts.clock import SystemClock
 from streamgauge.storage.block import build_block
 from streamgauge.storage.client import StoreClient, connect
-from streamgauge.storage.retention import Retention, apply_retention
+from streamgauge.storage.retention import DEFAULT_DAYS, Retention, apply_retention, read_days
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.writer import SinkWriter
 
@@ -76,9 +76,14 @@ def test_days_can_be_changed_and_only_what_differs_is_altered(
     client: StoreClient, sink: SinkWriter
 ) -> None:
     assert apply_retention(client, Retention()) == []
+    as_shipped = read_days(client)
+    assert {name: days for (_, name), days in as_shipped.items()} == DEFAULT_DAYS
+    assert as_shipped["ingest_log", "ingest"] == as_shipped["producers", "ingest"] == 30
     shorter = Retention({"events": 3, "windows_10s": 1})
     assert apply_retention(client, shorter) == ["events", "windows"]
     assert apply_retention(client, shorter) == []
+    changed = {("events", "events"): 3, ("windows", "windows_10s"): 1}
+    assert read_days(client) == as_shipped | changed
     write(sink, "events", pa.table({"id": ["expired"]}), days_ago(4))
     client.command("OPTIMIZE TABLE events FINAL")
     assert client.query("SELECT count() AS n FROM events WHERE kind = 0") == [{"n": 0}]

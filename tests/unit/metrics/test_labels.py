@@ -41,6 +41,18 @@ def test_who_was_admitted_before_stays_admitted() -> None:
     assert none == []
 
 
+def test_two_workers_admit_as_many_as_the_cap_each_and_one_that_knows_both_admits_none() -> None:
+    one, two = LabelCaps(cap=2), LabelCaps(cap=2)
+    _, admitted = one.apply("model", coded("a", "b", "c"), one_tenant(3))
+    _, by_the_other = two.apply("model", coded("x", "y", "z"), one_tenant(3))
+    heir = LabelCaps(cap=2)
+    for a in (*admitted, *by_the_other):
+        heir.know(a.tenant, a.label, a.value)
+    column, new = heir.apply("model", coded("a", "y", "c", "z", "d"), one_tenant(5))
+    assert decoded(column) == ["a", "y", OTHER, OTHER, OTHER]
+    assert new == []
+
+
 def test_each_tenant_and_label_has_its_own_cap() -> None:
     caps = LabelCaps(cap=1)
     tenants = coded("t", "u", "t", "u")

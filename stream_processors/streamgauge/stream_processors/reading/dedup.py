@@ -2,8 +2,9 @@
 
 Our clients number their events (producer_id, seq), and a re-sent event lands in the same partition:
 what was seen is a few intervals per producer. Others are known by 64-bit hashes of their ids.
-Horizon: the partition's last SEQ_HORIZON offsets and INTERVALS_KEPT intervals, and the last
-ID_HORIZON ids. Beyond it a repeat is counted again; that is stated, not hidden.
+Horizon: the partition's last SEQ_HORIZON offsets, and of these the last INTERVALS_KEPT intervals
+and ID_HORIZON ids. Beyond it a repeat is counted again; that is stated, not hidden. (A worker that
+is not restarted remembers a little more.)
 In: events in offset order. Out: which of them were seen. Refilled after a restart from
 `events`, only below the resume offset (recall.py).
 """

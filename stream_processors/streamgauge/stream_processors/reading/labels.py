@@ -3,7 +3,8 @@
 A hostile or careless label (a model name per request) must neither blow up memory nor the store,
 and no count may be lost: values beyond the cap become OTHER. Tenants are made up as easily, so all
 values together have a bound, too. Who was admitted is kept in the table `label_values`, stored
-before the windows that use it, so that a restart decides alike.
+before the windows that use it, so that a restart decides alike. Each worker has LabelCaps of its
+own, filled from there when it takes partitions over: until then each of several may admit as many.
 In: label columns of a flush as codes. Out: the same with OTHER; newly admitted values.
 Not here: raw events, which keep the true value.
 """
