@@ -20,11 +20,9 @@ from itertools import islice
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from benchmarks.load import T0_MS
+from benchmarks.load import SPACING_MS, T0_MS
 from benchmarks.templates import render
 
-SPACING_MS = 20
-"""20 million events are 4.6 days, some 60 windows of 10 s in each 500 events."""
 AT_ONCE = 1_000
 PAUSE_S = 0.02
 SAY_S = 0.5
