@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.growth import hour, slices
 from benchmarks.growth.verdict import judge
+from benchmarks.load import SPACING_MS
 from benchmarks.report import close, say
 
 
@@ -30,6 +31,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1_000_000, help="of them: warm-up")
     parser.add_argument("--slices", type=int, default=20, help="of equal size, after the first")
     parser.add_argument("--rounds", type=int, default=3, help="each with a log of its own")
+    parser.add_argument(
+        "--spacing-ms", type=int, default=SPACING_MS, help="from the time of an event to the next"
+    )
     parser.add_argument("--hour", action="store_true", help="by the clock instead")
     parser.add_argument("--seconds", type=float, default=3_600.0)
     parser.add_argument("--rate", type=float, default=2_000.0, help="events a second")
@@ -40,7 +44,13 @@ def main() -> int:
 
 def _log(given: argparse.Namespace) -> int:
     rounds = [
-        slices.Options(given.folder / f"round-{number}", given.events, given.first, given.slices)
+        slices.Options(
+            given.folder / f"round-{number}",
+            given.events,
+            given.first,
+            given.slices,
+            given.spacing_ms,
+        )
         for number in range(1, given.rounds + 1)
     ]
     states = []
@@ -53,6 +63,7 @@ def _log(given: argparse.Namespace) -> int:
         sys.stderr.write(f"growth: {error}\n")
         return 2
     whole = given.events >= 20_000_000 and given.first <= 1_000_000
+    whole &= given.spacing_ms == SPACING_MS
     status = close("growth", figures, keep=whole)
     for options in rounds:
         options.path.unlink()

@@ -1,6 +1,6 @@
 """The process that sends events, by the clock or at full speed, and its driver.
 
-    python -m benchmarks.growth.sender BOOTSTRAP TOPIC PARTITIONS
+    python -m benchmarks.growth.sender BOOTSTRAP TOPIC PARTITIONS SPACING_MS
 
 stdin: orders, lines "START N RATE": the events number START to START + N - 1, RATE a second with
 the present time; RATE 0: as fast as Kafka takes them, SPACING_MS apart by their number. stdout,
@@ -20,17 +20,12 @@ from itertools import islice
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from benchmarks.load import SPACING_MS, T0_MS
+from benchmarks.load import T0_MS
 from benchmarks.templates import render
 
 AT_ONCE = 1_000
 PAUSE_S = 0.02
 SAY_S = 0.5
-
-
-def by_number(i: int) -> int:
-    """Time of event i at full speed."""
-    return T0_MS + i * SPACING_MS
 
 
 def now_ms(_: int) -> int:
@@ -41,8 +36,8 @@ def now_ms(_: int) -> int:
 class Books:
     """Sends, and knows what Kafka has."""
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
-        self._topic, self._partitions = topic, partitions
+    def __init__(self, bootstrap: str, topic: str, partitions: int, spacing_ms: int) -> None:
+        self._topic, self._partitions, self._spacing_ms = topic, partitions, spacing_ms
         self._sent = self._done = 0
         self._behind_s = self._said = 0.0
         self._failed = ""
@@ -60,7 +55,8 @@ class Books:
 
     def order(self, start: int, n: int, rate: float) -> None:
         """Send these and wait until Kafka has them."""
-        values = render(n, start, partitions=self._partitions, ts_ms=now_ms if rate else by_number)
+        ts_ms = now_ms if rate else self._by_number
+        values = render(n, start, partitions=self._partitions, ts_ms=ts_ms)
         began, sent, self._behind_s = time.monotonic(), 0, 0.0
         while sent < n:
             due = n
@@ -75,6 +71,10 @@ class Books:
             self._look(0.1)
         self._done += 1
         self._say()
+
+    def _by_number(self, i: int) -> int:
+        """Time of event i at full speed."""
+        return T0_MS + i * self._spacing_ms
 
     def _send(self, partition: int, value: bytes) -> None:
         while True:
@@ -103,11 +103,12 @@ class Books:
 class Sender:
     """The process, and what it has said last. acked: events; done: orders."""
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+    def __init__(self, bootstrap: str, topic: str, partitions: int, *, spacing_ms: int) -> None:
+        given = (bootstrap, topic, str(partitions), str(spacing_ms))
         self.acked = self.done = 0
         self.behind_s = 0.0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.growth.sender", bootstrap, topic, str(partitions)],
+            [sys.executable, "-m", "benchmarks.growth.sender", *given],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -143,8 +144,8 @@ class Sender:
 
 def main() -> None:
     """Follow orders until there are none."""
-    bootstrap, topic, partitions = sys.argv[1:]
-    books = Books(bootstrap, topic, int(partitions))
+    bootstrap, topic, partitions, spacing_ms = sys.argv[1:]
+    books = Books(bootstrap, topic, int(partitions), int(spacing_ms))
     for line in sys.stdin:
         start, n, rate = line.split()
         books.order(int(start), int(n), float(rate))

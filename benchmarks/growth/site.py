@@ -21,6 +21,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.consumers.meter import resident_mb
 from benchmarks.growth.sender import Sender
+from benchmarks.load import SPACING_MS
 from benchmarks.services import PREFIX, Services, cpu_s, services
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.deploy.ports import free_ports
@@ -128,8 +129,11 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(folder: Path, *, database: str) -> Iterator[Site]:
-    """Start all on what the folder holds; ended afterwards, the data stay."""
+def site(folder: Path, *, database: str, spacing_ms: int = SPACING_MS) -> Iterator[Site]:
+    """Start all on what the folder holds; ended afterwards, the data stay.
+
+    spacing_ms: between the times of two events that are sent at full speed.
+    """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as ends:
@@ -139,7 +143,7 @@ def site(folder: Path, *, database: str) -> Iterator[Site]:
         client = ends.enter_context(connect(settings))
         log = folder / "worker.log"
         worker = ends.enter_context(_worker(on, settings, log))
-        sender = Sender(on.kafka.bootstrap, on.topic, on.partitions)
+        sender = Sender(on.kafka.bootstrap, on.topic, on.partitions, spacing_ms=spacing_ms)
         ends.callback(sender.end)
         yield Site(on, settings, client, worker, sender, log)
 

@@ -21,6 +21,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.growth.site import Look, Site, site
+from benchmarks.load import SPACING_MS
 from benchmarks.memory import counts
 from benchmarks.stream.ways import into_store
 from streamgauge.deploy.paths import write_atomic
@@ -38,12 +39,16 @@ Mark = tuple[Look, dict[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """folder: of the data. first: events of the warm-up. slices: after it, up to `events`."""
+    """folder: of the data. first: events of the warm-up. slices: after it, up to `events`.
+
+    spacing_ms: from an event's time to the next one's; with more of it there are more windows.
+    """
 
     folder: Path
     events: int
     first: int
     slices: int
+    spacing_ms: int = SPACING_MS
 
     @property
     def path(self) -> Path:
@@ -57,7 +62,10 @@ class Options:
 
     def as_json(self) -> dict[str, Any]:
         """What must be the same when a run is resumed."""
-        return {"events": self.events, "first": self.first, "slices": self.slices}
+        return {
+            "events": self.events, "first": self.first, "slices": self.slices,
+            "spacing_ms": self.spacing_ms,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +152,7 @@ def run(options: Options, say: Callable[[str], None]) -> State:
     state.lives += 1
     state.save(path)
     began = time.monotonic() - state.seconds
-    with site(options.folder, database="growth") as on:
+    with site(options.folder, database="growth", spacing_ms=options.spacing_ms) as on:
         _caught_up(on)
         mark = _mark(on)
         while len(state.slices) <= options.slices:
