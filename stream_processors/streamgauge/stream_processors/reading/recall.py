@@ -7,7 +7,6 @@ In: settings, resume positions by `src/partition`. Out: `Memory`. Blocks; runs i
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 
 from streamgauge.storage.client import StoreClient, connect
@@ -21,29 +20,32 @@ from streamgauge.stream_processors.reading.dedup import (
 from streamgauge.stream_processors.reading.memory import Memory
 from streamgauge.stream_processors.settings import WorkerSettings
 
-AT_ONCE = 4
-"""Partitions that a query reads: each costs memory, and each query reads the rows of all."""
-
-# Runs of consecutive seq per producer ("islands"), each with its last offset; the newest ones.
+# Runs of consecutive seq per producer, each with its last offset; the newest ones. One partition at
+# a time: where each event has a producer of its own, a million of them take some 400 MB.
 INTERVALS = """
 SELECT * FROM (
-SELECT partition, producer_id, min(number) AS low, max(number) AS high, max(at) AS last
+SELECT producer_id, run[1] AS low, run[-1] AS high, arrayMax(offsets) AS last
 FROM (
-    SELECT partition, producer_id, number, at,
-        number - row_number() OVER (PARTITION BY partition, producer_id ORDER BY number) AS island
+    SELECT producer_id, arraySort(seqs) AS numbers,
+        arrayPushFront(arrayPopBack(numbers), numbers[1]) AS before,
+        arraySplit((number, one_before) -> number > one_before + 1, numbers, before) AS runs,
+        arraySplit(
+            (at, number, one_before) -> number > one_before + 1,
+            arraySort((at, number) -> number, ats, seqs), numbers, before
+        ) AS runs_at
     FROM (
-        SELECT partition, producer_id, assumeNotNull(seq) AS number, max(offset) AS at
+        SELECT producer_id, groupArray(assumeNotNull(seq)) AS seqs, groupArray(offset) AS ats
         FROM events
         WHERE kind = 0 AND src = {{src:String}} AND {near}
             AND producer_id != '' AND seq IS NOT NULL
-        GROUP BY partition, producer_id, number
+        GROUP BY producer_id
     )
 )
-GROUP BY partition, producer_id, island
+ARRAY JOIN runs AS run, runs_at AS offsets
 ORDER BY last DESC
-LIMIT {{intervals:UInt32}} BY partition
+LIMIT {{intervals:UInt32}}
 )
-ORDER BY partition, producer_id, low
+ORDER BY producer_id, low
 """
 
 # The last ids of events without (producer_id, seq), oldest first.
@@ -69,11 +71,8 @@ def recall(settings: WorkerSettings, positions: Mapping[str, int]) -> Memory:
     with connect(settings.store, timeout_s=RECALL_S) as client:
         memory = Memory({key: Seen() for key in positions})
         for src, partitions in by_source(positions).items():
-            ascending = sorted(partitions.items())
-            for first in range(0, len(ascending), AT_ONCE):
-                some = dict(ascending[first : first + AT_ONCE])
-                for partition, seen in _seen(client, src, some).items():
-                    memory.seen[f"{src}/{partition}"] = seen
+            for partition, seen in _seen(client, src, partitions).items():
+                memory.seen[f"{src}/{partition}"] = seen
         _, found = client.rows(LABELS)
         memory.labels = [(str(t), str(label), str(value)) for t, label, value in found]
         return memory
@@ -81,15 +80,18 @@ def recall(settings: WorkerSettings, positions: Mapping[str, int]) -> Memory:
 
 def _seen(client: StoreClient, src: str, positions: Mapping[int, int]) -> dict[int, Seen]:
     """By partition of this source."""
-    rows = near(positions, SEQ_HORIZON)
-    asked = {"src": src, "limit": ID_HORIZON, "intervals": INTERVALS_KEPT}
-    intervals: defaultdict[int, list[tuple[str, int, int, int]]] = defaultdict(list)
-    for partition, producer, low, high, last in client.rows(INTERVALS.format(near=rows), asked)[1]:
-        intervals[int(partition)].append((str(producer), int(low), int(high), int(last)))
-    ids: defaultdict[int, list[str]] = defaultdict(list)
-    for partition, id_ in client.rows(IDS.format(near=rows), asked)[1]:
+    ids: dict[int, list[str]] = {partition: [] for partition in positions}
+    sql = IDS.format(near=near(positions, SEQ_HORIZON))
+    for partition, id_ in client.rows(sql, {"src": src, "limit": ID_HORIZON})[1]:
         ids[int(partition)].append(str(id_))
-    found = {partition: Seen() for partition in positions}
-    for partition, seen in found.items():
-        seen.restore(intervals[partition], ids[partition], positions[partition])
+    found: dict[int, Seen] = {}
+    for partition, position in positions.items():
+        sql = INTERVALS.format(near=near({partition: position}, SEQ_HORIZON))
+        _, intervals = client.rows(sql, {"src": src, "intervals": INTERVALS_KEPT})
+        found[partition] = Seen()
+        found[partition].restore(
+            ((str(p), int(low), int(high), int(last)) for p, low, high, last in intervals),
+            ids[partition],
+            position,
+        )
     return found
