@@ -25,6 +25,7 @@ from streamgauge.alerting.kafka_io import (
     translated,
 )
 from streamgauge.alerting.settings import AlertSettings
+from streamgauge.alerting.watchdog import CALL_TIMEOUT_S
 from streamgauge.contracts.alerts import Alert
 from streamgauge.contracts.clock import Clock
 from streamgauge.contracts.errors import BadInput, Retryable
@@ -56,6 +57,7 @@ class HistoryWriter:
             settings.store,
             instance=f"history-{settings.instance}",
             session_timeout_s=SESSION_TIMEOUT_MS / 1000,
+            patience_s=CALL_TIMEOUT_S,
         )
         self._consumer: Consumer = consumer(
             settings.kafka, group=f"{settings.kafka.prefix}alert-history"

@@ -57,13 +57,16 @@ def build_block(
     bare marker. Types are cast when nothing is lost. expected: position stored now for each source
     partition named, 0 = never stored. next: position after this block, for the same partitions.
     ValueError: unknown column or table, other partitions in `next` than in `expected`, a position
-    that goes back, too many rows. pa.ArrowInvalid: a value that does not fit its column.
+    that goes back, none that moves (nobody could tell whether such a block is stored), too many
+    rows. pa.ArrowInvalid: a value that does not fit its column.
     """
     spec = TABLES.get(table)
     if spec is None:
         raise ValueError(f"{table!r} is no sink table; there are {', '.join(sorted(TABLES))}")
     if set(expected) != set(next) or any(next[key] < expected[key] for key in expected):
         raise ValueError(f"{table}: next {dict(next)} does not follow expected {dict(expected)}")
+    if all(next[key] == expected[key] for key in expected):
+        raise ValueError(f"{table}: next {dict(next)} moves no position")
     if data.num_rows > MAX_ROWS:
         raise ValueError(f"{table}: {data.num_rows} rows in one block, at most {MAX_ROWS}")
     rows = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data

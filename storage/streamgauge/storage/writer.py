@@ -1,8 +1,10 @@
 """Inserting blocks, exactly once: compare-and-set (decision 0001), for both kinds of store.
 
-Embedded server: the expectation travels in a header and is checked under the table's lock.
+Embedded server: the expectation travels in a header and is checked under the table's lock. That
+alone is exact: no token goes with it, and a block that timed out may take longer the next time.
 Real server: the guard is in the statement (`throwIf` over the markers), which is check-then-insert;
-the gap is closed by time-outs shorter than the consumer's session and by `end_predecessors`.
+the gap is closed by a token per block, by time-outs shorter than the consumer's session and by
+`end_predecessors`.
 
     writer = SinkWriter(settings, instance="metrics-1", session_timeout_s=10)
     stored = writer.high_water("windows")
@@ -23,7 +25,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from streamgauge.contracts.clock import Clock, SystemClock
-from streamgauge.contracts.errors import Unreachable
+from streamgauge.contracts.errors import UnknownOutcome, Unreachable
 from streamgauge.storage.block import Block, build_block
 from streamgauge.storage.client import Refused, StoreClient, connect
 from streamgauge.storage.handshake import EXPECT_HEADER, REFUSED_MESSAGE, STORE_HEADER
@@ -34,6 +36,8 @@ __all__ = ["Block", "Guard", "InsertOutcome", "SinkWriter", "build_block", "inse
 
 Guard = Literal["header", "sql"]
 PREDECESSORS_S = 5.0
+PATIENCE_S = 100.0
+"""Most that one attempt at a block may take: on the embedded server, after some that timed out."""
 _SIMPLE = re.compile(r"^SimpleAggregateFunction\(\w+, (.*)\)$")
 
 
@@ -46,8 +50,19 @@ class InsertOutcome(StrEnum):
     """Somebody else has moved the position: drop what is in memory and read the markers."""
 
 
-def insert_settings(token: str, max_seconds: int) -> dict[str, Any]:
-    """Settings that make one INSERT one block, one part, on any server's defaults."""
+def insert_settings(max_seconds: int, token: str | None = None) -> dict[str, Any]:
+    """Settings that make one INSERT one block, one part, on any server's defaults.
+
+    token: a second block with it is answered "done" and not stored. The server keeps its log of
+    tokens apart from the parts: of a part that it lost, the log still has the token.
+    """
+    once: dict[str, Any] = {"insert_deduplicate": 0}
+    if token is not None:
+        once = {
+            "insert_deduplicate": 1,
+            "insert_deduplication_token": token,
+            "deduplicate_blocks_in_dependent_materialized_views": 1,
+        }
     return {
         "async_insert": 0,
         "optimize_on_insert": 0,  # the rows of a block have been added up already
@@ -55,11 +70,9 @@ def insert_settings(token: str, max_seconds: int) -> dict[str, Any]:
         "max_insert_block_size": 10_000_000,
         "min_insert_block_size_rows": 10_000_000,
         "min_insert_block_size_bytes": 4 << 30,
-        "insert_deduplicate": 1,
-        "insert_deduplication_token": token,
-        "deduplicate_blocks_in_dependent_materialized_views": 1,
         "input_format_null_as_default": 1,
         "max_execution_time": max_seconds,
+        **once,
     }
 
 
@@ -67,7 +80,9 @@ class SinkWriter:
     """Writer of one worker instance. One thread at a time.
 
     instance: who writes, letters, digits, - and _; part of query ids `sg/instance/generation/n`.
-    session_timeout_s: of the consumer group; an insert is given up before it ends.
+    session_timeout_s: of the consumer group; an insert is given up before it ends, at first.
+    patience_s: on the embedded server each attempt at a block may take twice as long as the one
+    before that timed out, up to so long; once the store has answered, all is as at first.
     guard: None finds out what the store is. in_mid_body: for tests of crashes; called when half of
     the body of an insert into the embedded server has been sent.
     """
@@ -78,6 +93,7 @@ class SinkWriter:
         *,
         instance: str,
         session_timeout_s: float,
+        patience_s: float = PATIENCE_S,
         guard: Guard | None = None,
         clock: Clock | None = None,
         in_mid_body: Callable[[], None] | None = None,
@@ -87,7 +103,8 @@ class SinkWriter:
         self._settings = settings
         self._instance = instance
         self._clock = clock or SystemClock()
-        self._seconds = max(1, int(session_timeout_s * 0.6))
+        self._seconds = self._allowed = max(1, int(min(session_timeout_s * 0.6, patience_s)))
+        self._patience = max(1, int(patience_s))
         self._guard = guard
         self._in_mid_body = in_mid_body
         self._generation = 0
@@ -122,13 +139,24 @@ class SinkWriter:
         positions are, somebody else has put them there. BadInput, Misconfigured: repeating does not
         help.
         """
-        client = self._connected()
+        started = self._clock.monotonic()
+        try:
+            outcome = self._attempt(block)
+        except UnknownOutcome:
+            if self._guard == "header" and self._clock.monotonic() - started >= self._allowed:
+                self._allow(min(2 * self._allowed, self._patience))
+            raise
+        self._allow(self._seconds)
+        return outcome
+
+    def _attempt(self, block: Block) -> InsertOutcome:
+        client, embedded = self._connected(), self._kind() == "header"
         again, self._sent = block.token == self._sent, block.token
         self._number += 1
-        settings = insert_settings(block.token, self._seconds)
+        settings = insert_settings(self._allowed, None if embedded else block.token)
         settings["query_id"] = f"sg/{self._instance}/{self._generation}/{self._number}"
         try:
-            if self._kind() == "header":
+            if embedded:
                 client.insert_stream(
                     block.table,
                     block.columns,
@@ -187,8 +215,14 @@ class SinkWriter:
 
     def _connected(self) -> StoreClient:
         if self._client is None:
-            self._client = connect(self._settings, timeout_s=self._seconds)
+            self._client = connect(self._settings, timeout_s=self._allowed)
         return self._client
+
+    def _allow(self, seconds: int) -> None:
+        """Give attempts so long from now on; a connection keeps the time-out it was made with."""
+        if seconds != self._allowed:
+            self.close()
+            self._allowed = seconds
 
     def _kind(self) -> Guard:
         if self._guard is None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 import socket
 import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,38 +19,14 @@ from streamgauge.storage.embedded.process import EmbeddedStore
 from streamgauge.storage.migrate import migrate
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.storage.tables import TABLES
-from streamgauge.storage.writer import Guard, InsertOutcome, SinkWriter
+from streamgauge.storage.writer import Guard, InsertOutcome
+from tests.support.blocks import DAY, KEY, block_of, offsets, writer
+from tests.support.sinks import client
 from tests.support.store_proxy import Fault, StoreProxy
 from tests.support.waiting import until
 
+__all__ = ["client"]  # a fixture of this file
 pytestmark = pytest.mark.clickhouse
-KEY = "llm.events.v1@abcdefgh/0"
-DAY = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).date()
-
-
-def block_of(
-    first: int, count: int, *, table: str = "judgements", key: str = KEY, name: str = "x"
-) -> Block:
-    """Rows with the offsets [first, first + count) of one partition."""
-    rows = pa.table({"offset": range(first, first + count), "name": [name] * count})
-    return build_block(
-        table, rows, written_on=DAY, expected={key: first}, next={key: first + count}
-    )
-
-
-def writer(settings: StoreSettings, name: str = "w", guard: Guard | None = None) -> SinkWriter:
-    return SinkWriter(settings, instance=name, session_timeout_s=30, guard=guard)
-
-
-def offsets(client: StoreClient, table: str = "judgements") -> list[int]:
-    rows = client.query(f"SELECT offset FROM {table} WHERE kind = 0 ORDER BY offset")
-    return [row["offset"] for row in rows]
-
-
-@pytest.fixture
-def client(store: StoreSettings) -> Iterator[StoreClient]:
-    with connect(store) as made:
-        yield made
 
 
 def test_tables_in_the_engine_have_the_columns_that_writers_know(client: StoreClient) -> None:

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from streamgauge.storage.writer import PATIENCE_S
 from streamgauge.stream_processors.core.health import LOOP_S, STAGE_S, STALL_S, Vitals
 
 
@@ -52,6 +53,10 @@ def test_a_loop_that_does_not_turn_is_sick(vitals: Vitals, now: Now) -> None:
     assert vitals.sick() == {"loop": "has not turned for 16 s"}
     vitals.beat()
     assert vitals.sick() == {}
+
+
+def test_an_attempt_at_a_slow_block_ends_before_the_thread_is_called_sick() -> None:
+    assert PATIENCE_S < STAGE_S
 
 
 def test_a_flush_thread_is_sick_when_one_attempt_takes_too_long(vitals: Vitals, now: Now) -> None:

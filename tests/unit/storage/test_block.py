@@ -91,6 +91,13 @@ def test_position_must_follow_the_expected_one(next_: dict[str, int]) -> None:
         build_block("events", pa.table({}), written_on=DAY, expected={"t@1/0": 5}, next=next_)
 
 
+@pytest.mark.parametrize("position", [{"t@1/0": 5}, {}])
+def test_block_that_moves_no_position_is_refused(position: dict[str, int]) -> None:
+    rows = pa.table({"name": ["a"]})
+    with pytest.raises(ValueError, match="moves no position"):
+        build_block("judgements", rows, written_on=DAY, expected=position, next=position)
+
+
 def test_unknown_table_is_named() -> None:
     with pytest.raises(ValueError, match="'event' is no sink table"):
         block(pa.table({}), "event")

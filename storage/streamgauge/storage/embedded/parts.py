@@ -16,7 +16,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from streamgauge.storage.embedded.errors import NOT_ENOUGH_SPACE, EngineError
+from streamgauge.storage.embedded.errors import ABORTED, NOT_ENOUGH_SPACE, EngineError
 from streamgauge.storage.sqltext import quote_string
 
 if TYPE_CHECKING:
@@ -46,12 +46,16 @@ class NewParts:
                 return {name for name in os.listdir(self._folder) if _FRESH.fullmatch(name)}
         return set()
 
-    def check(self, table: str) -> None:
-        """Every new part is whole; table: as SQL writes it. EngineError: one was not, it is gone.
+    def check(self, table: str, *, some: bool) -> None:
+        """Every new part is whole, and, if there have to be some, there are.
 
-        One that cannot be taken away ends the process: at the next start the engine sets it aside.
+        table: as SQL writes it. EngineError: one was not, it is gone; or there is none. One that
+        cannot be taken away ends the process: at the next start the engine sets it aside.
         """
-        for name in sorted(self._now() - self._before):
+        new = sorted(self._now() - self._before)
+        if some and self._folder and not new:
+            raise EngineError.of(ABORTED, f"{table}: rows were taken in and no part came out")
+        for name in new:
             if (fault := self._fault(table, name)) and self._take_away(table, name, fault):
                 raise EngineError.of(
                     NOT_ENOUGH_SPACE,

@@ -96,7 +96,7 @@ def run_insert(engine: Engine, config: ServerConfig, work: Work, handle: Handle)
     if insert.input_call is not None and work.ask.params:
         for name, value in work.ask.params.items():
             handle.configure({f"param_{name}": value})
-    return handle.insert(insert, work.data)
+    return handle.insert(insert, work.data, guarded=work.expected is not None)
 
 
 def start(

@@ -5,7 +5,8 @@ faust_app.py        the Faust app; chunk_transport.py: its consumer, which hands
 runs.py             a fetched run as chunks; chunks.py: what a processor is given and gives back
 positions.py        offsets per table; acks.py: what may be committed
 flusher.py          one flush, block by block; slow_tables.py: those that not every flush writes
-connections.py      everything outside, and what is read there on resuming; resume.py: event time
+connections.py      everything outside, and what is read there on resuming
+resume.py           where event time goes on; which rows are near a position
 watermark.py        how far event time is stored; ticker.py: its ticks
 kafka_io.py         topic identities, dead letters, ticks
 failpoints.py       where a test may kill the process

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 LOOP_S = 15.0
 """The loop beats once a second; a run of messages holds it for a fraction of one."""
 STAGE_S = 120.0
-"""One attempt at Kafka or the store; each has a time-out below a minute."""
+"""One attempt at Kafka or the store; each has a time-out below that (writer.PATIENCE_S)."""
 LONG_STAGE_S = {"build": 900.0, "recall": 900.0}
 """Scoring the texts of a flush, reading back what must be remembered: these may take long."""
 STALL_S = 1_200.0
