@@ -63,7 +63,7 @@ SELECT DISTINCT tenant, label, value FROM label_values WHERE kind = 0
 
 
 def recall(settings: WorkerSettings, positions: Mapping[str, int]) -> Memory:
-    """Read the memory of what lies below these positions. Raises Retryable if the store is away."""
+    """Read the memory for these resume positions. Raises Retryable if the store is away."""
     with connect(settings.store) as client:
         memory = Memory()
         for key, position in positions.items():
