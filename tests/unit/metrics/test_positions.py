@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from faust.types import TP
+
+from streamgauge.stream_processors.core.chunk_transport import Run
 from streamgauge.stream_processors.core.positions import (
     MARKER_INTERVAL_MS,
     MARKER_OFFSETS,
     Positions,
 )
+from streamgauge.stream_processors.core.runs import chunks_of
 
 A, B = "t@1/0", "t@1/1"
 
@@ -60,6 +64,16 @@ def test_what_is_read_back_is_for_no_table_and_in_no_block() -> None:
     p.absorbed(A, 12)
     assert [(m.table, m.expected, m.next) for m in p.moves(now_ms=0)] == [("x", {A: 10}, {A: 12})]
     assert p.lowest(A) == 10
+
+
+def test_what_retention_cut_off_is_lost_to_a_table_only_above_its_position() -> None:
+    p = Positions(("x",), {"x": {A: 10}}, [A])
+    p.back_to({A: 4})
+    cut = Run(TP("t", 0), epoch=0, base=4, next=15, lost=11, end=None, records=[])
+    assert [(c.base, c.next, c.lost, c.tables) for c in chunks_of(cut, "t@1", p)] == [
+        (4, 10, 6, frozenset()),
+        (10, 15, 5, frozenset("x")),
+    ]
 
 
 def test_only_what_every_table_has_may_be_acknowledged() -> None:
