@@ -132,7 +132,12 @@ class Connections:
             return self._recall(assigned, generation, recall)
 
     def _recall(self, assigned: frozenset[TP], generation: int, recall: Recall | None) -> Recalled:
-        sources = self.sources.describe(self._topics)
+        try:
+            sources = self.sources.describe(self._topics)
+        except Misconfigured:  # deleted
+            self.flusher.settle({})
+            raise
+        self.flusher.settle(sources)
         self._writer.set_generation(generation)
         self._writer.end_predecessors()
         markers = {table: self._writer.high_water(table) for table in self._tables}
