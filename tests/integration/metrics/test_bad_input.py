@@ -23,8 +23,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-expo
 
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.stream_processors.core.kafka_io import HEAD_BYTES
+from tests.support.audited import assert_audit_is_clean
 from tests.support.dead_letters import read_dead_letters
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.kafka import TestKafka, create_topics, delete_topic
 from tests.support.metrics_worker import (
     MetricsWorker,
     ask,
@@ -179,6 +180,23 @@ def test_aborted_transactions_and_control_records_are_passed_over(
         if k.endswith("/1")
     )
     assert position == 307
+
+
+def test_a_topic_that_was_deleted_and_made_anew_is_counted_from_its_start(
+    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
+) -> None:
+    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(400)])
+    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
+        until(lambda: stored(store) == 400, "the first life of the topic")
+        delete_topic(kafka.bootstrap, topic)
+        create_topics(kafka.bootstrap, topic_prefix, partitions=4)
+        again = [raw(request(i, producer_id="p2")) for i in range(1000, 1100)]
+        produce(kafka.bootstrap, topic, again)
+        until(lambda: stored(store) == 500, "the second life")
+        assert worker.stop() == 0
+    assert one(store, "SELECT uniqExact(src) FROM events WHERE kind = 0") == 2
+    assert sums(store)["n"] == 500
+    assert_audit_is_clean(store)
 
 
 def test_repeats_are_dropped_also_after_a_restart(

@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from streamgauge.contracts.errors import Misconfigured
-from streamgauge.deploy import topics as topic_admin
 from streamgauge.deploy.ports import free_ports
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.stream_processors.core.chunks import Chunk
@@ -27,7 +25,7 @@ from streamgauge.stream_processors.settings import WorkerSettings
 from tests.support.audited import assert_audit_is_clean
 from tests.support.dead_letters import read_dead_letters
 from tests.support.endpoint import metric
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.kafka import TestKafka, create_topics, delete_topic
 from tests.support.metrics_worker import (
     T0,
     MetricsWorker,
@@ -52,35 +50,6 @@ def topic(kafka: TestKafka, topic_prefix: str) -> str:
     """The events topic under a prefix of this test's own."""
     create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
     return f"{topic_prefix}events.v1"
-
-
-def delete(kafka: TestKafka, topic: str) -> None:
-    """Once nobody sees it any more."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.delete_topics([topic])[topic].result(30)
-    until(lambda: topic not in admin.list_topics(timeout=5).topics, "deleted")
-
-
-def make_anew(kafka: TestKafka, topic: str, topic_prefix: str) -> None:
-    """Another topic of the same name."""
-    delete(kafka, topic)
-    topic_admin.create_topics(kafka.settings(topic_prefix), partitions=PARTITIONS)
-
-
-def test_a_topic_that_was_deleted_and_made_anew_is_counted_from_its_start(
-    kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
-) -> None:
-    produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(400)])
-    with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
-        until(lambda: stored(store) == 400, "the first life of the topic")
-        make_anew(kafka, topic, topic_prefix)
-        again = [raw(request(i, producer_id="p2")) for i in range(1000, 1100)]
-        produce(kafka.bootstrap, topic, again)
-        until(lambda: stored(store) == 500, "the second life")
-        assert worker.stop() == 0
-    assert one(store, "SELECT uniqExact(src) FROM events WHERE kind = 0") == 2
-    assert sums(store)["n"] == 500
-    assert_audit_is_clean(store)
 
 
 class NeverLooks(MetricsWorker):
@@ -117,7 +86,8 @@ def test_a_topic_made_anew_that_outgrew_the_old_positions_is_read_from_its_start
         until(lambda: outcomes(store) == {"stored": 400}, "the first life, but for slow tables")
         for worker in both if session_s == 60 else (stood,):
             worker.freeze()
-        make_anew(kafka, topic, topic_prefix)
+        delete_topic(kafka.bootstrap, topic)
+        create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
         produce(kafka.bootstrap, topic, [*(raw(e) for e in new), *bad])
         if session_s != 60:
             until(lambda: sum(outcomes(store).values()) == 2_404, "the other has taken over")
@@ -181,7 +151,7 @@ def test_what_one_table_has_of_a_log_that_is_deleted_all_tables_have(
     first = outside.flusher.write(job(0, 40))
     for move in first.landed:
         recalled.positions.landed(move.table, move.next, now_ms=T0)
-    delete(kafka, topic)
+    delete_topic(kafka.bootstrap, topic)
     second = outside.flusher.write(job(40, 80))  # of this log or of the next: nobody knows
     if whole:
         assert (first.result, second.result) == (Result.DONE, Result.SOURCE_CHANGED)
