@@ -12,7 +12,7 @@ from streamgauge.stream_processors.metrics.processor import TABLE_ORDER
 
 def committed(bootstrap: str, group: str) -> dict[int, int]:
     """By partition of the group's one topic; no entry where it has committed nothing."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     found = asked[group].result(30).topic_partitions
     return {p.partition: p.offset for p in found if p.offset >= 0}

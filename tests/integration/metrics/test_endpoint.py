@@ -97,7 +97,7 @@ def test_a_worker_that_works_is_ready_and_counts_what_it_does(
     for line in worker.log.read_text().splitlines():
         entry = json.loads(line)
         assert entry["service"] == "metrics", line
-        assert entry["level"] in ("info", "warning"), line
+        assert entry["level"] in ("debug", "info", "warning", "error"), line
         assert entry["event"], line
         assert entry["ts"] / 1000 == pytest.approx(time.time(), abs=300), line
 
