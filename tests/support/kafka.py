@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.contracts.topics import DEFAULT_PARTITIONS
 from streamgauge.deploy import topics
 from streamgauge.deploy.kafka import LocalKafka
+from tests.support.waiting import until
 
 
 class TestKafka:
@@ -79,3 +81,10 @@ def create_topics(
     settings = KafkaSettings(bootstrap, prefix)
     topics.create_topics(settings, partitions=partitions)
     return settings
+
+
+def delete_topic(bootstrap: str, topic: str) -> None:
+    """Delete it; returns once Kafka does not tell of it any more."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.delete_topics([topic])[topic].result(30)
+    until(lambda: topic not in admin.list_topics(timeout=5).topics, f"{topic} is deleted")

@@ -197,6 +197,12 @@ class MetricsWorker:
         assert self.process is not None
         return psutil.Process(self.process.pid).memory_info().rss / 1e6
 
+    def peak_rss_mb(self) -> float:
+        """The most resident memory that it ever had, as the kernel counts it."""
+        status = Path(f"/proc/{self.pid}/status").read_text("ascii")
+        kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(kib) * 1024 / 1e6
+
     def tail(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-3000:]

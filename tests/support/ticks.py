@@ -19,3 +19,8 @@ def ticks(bootstrap: str, prefix: str) -> list[Tick]:
         found.append(parse_record(Tick, message.value() or b""))
     consumer.close()
     return found
+
+
+def completeness(bootstrap: str, prefix: str) -> dict[str, float | None]:
+    """By instance: the share of the source that it reads, as its last tick says."""
+    return {tick.instance: tick.completeness for tick in ticks(bootstrap, prefix)}

@@ -8,12 +8,11 @@ from __future__ import annotations
 import base64
 import json
 import random
-import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-exported for mypy
     AdminClient,
     AlterConfigOpType,
@@ -22,11 +21,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-expo
     ResourceType,
 )
 
-from streamgauge.contracts.dead_letters import from_headers
-from streamgauge.deploy import topics as topic_admin
 from streamgauge.storage.settings import StoreSettings
 from streamgauge.stream_processors.core.kafka_io import HEAD_BYTES
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.audited import assert_audit_is_clean
+from tests.support.dead_letters import read_dead_letters
+from tests.support.kafka import TestKafka, create_topics, delete_topic
 from tests.support.metrics_worker import (
     MetricsWorker,
     ask,
@@ -113,27 +112,6 @@ def topic(kafka: TestKafka, topic_prefix: str) -> str:
     return name
 
 
-Letter = tuple[str, bytes, int | None]
-
-
-def read_dead_letters(bootstrap: str, topic: str, n: int) -> dict[int, Letter]:
-    """Offset -> (reason, raw, size if cut) of n dead letters of one source partition."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "t", "auto.offset.reset": "earliest",
-         "fetch.message.max.bytes": 4_000_000}
-    )  # fmt: skip
-    consumer.subscribe([topic])
-    found: dict[int, Letter] = {}
-    deadline = time.monotonic() + 30
-    while len(found) < n and time.monotonic() < deadline:
-        message = consumer.poll(0.2)
-        if message is not None and message.error() is None:
-            letter = from_headers(cast(Any, message.headers()))
-            found[letter.offset] = (letter.reason, message.value() or b"", letter.size)
-    consumer.close()
-    return found
-
-
 def test_each_bad_input_has_its_exact_outcome_and_its_neighbours_are_unharmed(
     kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
 ) -> None:
@@ -154,8 +132,8 @@ def test_each_bad_input_has_its_exact_outcome_and_its_neighbours_are_unharmed(
     assert {r["offset"]: r["reason"] for r in rows} == {
         offset_of[n]: why for n, why in dead.items()
     }
-    letters = read_dead_letters(kafka.bootstrap, f"{topic_prefix}deadletters.v1", len(dead))
-    assert letters == {
+    letters = read_dead_letters(kafka.bootstrap, f"{topic_prefix}deadletters.v1")
+    assert {letter.offset: (letter.reason, body, letter.size) for letter, body in letters} == {
         offset_of[n]: (why, body[:HEAD_BYTES], len(body))
         if len(body := BAD_INPUT[n][0]) > 3_000_000
         else (why, body, None)
@@ -207,19 +185,18 @@ def test_aborted_transactions_and_control_records_are_passed_over(
 def test_a_topic_that_was_deleted_and_made_anew_is_counted_from_its_start(
     kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
 ) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(400)])
     with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
         until(lambda: stored(store) == 400, "the first life of the topic")
-        admin.delete_topics([topic])[topic].result(30)
-        until(lambda: topic not in admin.list_topics(timeout=5).topics, "deleted")
-        topic_admin.create_topics(worker.kafka, partitions=4)
+        delete_topic(kafka.bootstrap, topic)
+        create_topics(kafka.bootstrap, topic_prefix, partitions=4)
         again = [raw(request(i, producer_id="p2")) for i in range(1000, 1100)]
         produce(kafka.bootstrap, topic, again)
         until(lambda: stored(store) == 500, "the second life")
         assert worker.stop() == 0
     assert one(store, "SELECT uniqExact(src) FROM events WHERE kind = 0") == 2
     assert sums(store)["n"] == 500
+    assert_audit_is_clean(store)
 
 
 def test_repeats_are_dropped_also_after_a_restart(

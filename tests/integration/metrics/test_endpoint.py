@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.support.endpoint import metric, probe, problems
 from tests.support.hanging_worker import POISON
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
+    T0,
     MetricsWorker,
     outcomes,
     produce,
@@ -85,10 +87,19 @@ def test_a_worker_that_works_is_ready_and_counts_what_it_does(
             for name, label, value in expected
         } == expected
         assert metric(port, "streamgauge_worker_flush_seconds_sum") > 0
-        assert metric(port, "streamgauge_worker_watermark_age_seconds") != 0
+        # The last event of the partition that is least far, less the lateness.
+        age_s = time.time() - (T0 + 99_600 - 5_000) / 1000
+        told_s = metric(port, "streamgauge_worker_watermark_age_seconds")
+        assert told_s == pytest.approx(age_s, abs=10)
         assert worker.stop() == 0
     last = worker.events_logged("worker_stopped")
     assert [(line["writer"], line["level"]) for line in last] == [("metrics", "info")]
+    for line in worker.log.read_text().splitlines():
+        entry = json.loads(line)
+        assert entry["service"] == "metrics", line
+        assert entry["level"] in ("debug", "info", "warning", "error"), line
+        assert entry["event"], line
+        assert entry["ts"] / 1000 == pytest.approx(time.time(), abs=300), line
 
 
 def test_a_store_that_is_away_makes_a_worker_unready_and_not_dead_and_its_lag_grows(

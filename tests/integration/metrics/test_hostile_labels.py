@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 OTHER = "__other__"
 CAP = 24
+MOST_MB = 500
 HOSTILE = (
     OTHER, "x" * 256, "\U0001f4a9" * 256, "o'clock", 'say "hi"', "back`tick", "back\\slash",
     "new\nline", "tab\t", "\x01\x1b[31mred\x7f", "\u202eright to left", "e\u0301", "\u00e9",
@@ -168,12 +169,15 @@ def test_5000_apps_with_20_models_each_lose_no_request_and_a_kill_changes_no_adm
     produce(kafka.bootstrap, topic, [raw(e) for e in events[: n // 2]])
     with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env) as worker:
         until(lambda: stored(store) > n // 4, "a quarter")
+        assert worker.peak_rss_mb() < MOST_MB
         worker.kill()
     admitted = apps()
     assert len(admitted) == CAP_BY_DEFAULT + 1
     produce(kafka.bootstrap, topic, [raw(e) for e in events[n // 2 :]])
     with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env) as worker:
         until_whole(store, n)
+        print(f"most resident memory with 5,000 apps: {worker.peak_rss_mb():.0f} MB")
+        assert worker.peak_rss_mb() < MOST_MB
         assert worker.stop() == 0
     assert apps() == admitted
     expected = expected_sums(events) | {"cost_nano_usd": 0}

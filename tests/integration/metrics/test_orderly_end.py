@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from streamgauge.storage.embedded.process import EmbeddedStore
 from streamgauge.storage.migrate import migrate
 from streamgauge.storage.settings import StoreSettings
 from tests.support.audited import assert_exact, until_whole
+from tests.support.in_flight import frozen
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
     MetricsWorker,
@@ -60,8 +61,22 @@ def test_under_load_a_worker_is_gone_within_3_s_of_sigterm_and_no_event_with_it(
     assert_exact(store, n)
 
 
-def test_a_worker_whose_store_hangs_is_gone_within_3_s_too(
-    kafka: TestKafka, topic: str, topic_prefix: str, tmp_path: Path
+@contextmanager
+def dead(kafka: TestKafka) -> Iterator[None]:
+    """The broker is killed, and comes back afterwards."""
+    kafka.kill()
+    try:
+        yield
+    finally:
+        kafka.restart()
+
+
+DEAD = pytest.param("its Kafka is dead", marks=pytest.mark.full)
+
+
+@pytest.mark.parametrize("what", ["its store hangs", "its Kafka hangs", DEAD])
+def test_a_worker_is_gone_within_3_s_too_while(
+    kafka: TestKafka, topic: str, topic_prefix: str, tmp_path: Path, what: str
 ) -> None:
     server = EmbeddedStore(tmp_path / "store", memory_mb=1024, die_with_parent=True)
     server.start()
@@ -74,27 +89,34 @@ def test_a_worker_whose_store_hangs_is_gone_within_3_s_too(
         produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n, n + 1_000)])
         n += 1_000
 
+    def away() -> AbstractContextManager[None]:
+        if what == "its Kafka is dead":
+            return dead(kafka)
+        pid = server.pid if what == "its store hangs" else kafka.pid
+        assert pid is not None
+        return frozen(pid)
+
     def end() -> float:
         with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as worker:
             send()
             until(lambda: outcomes(store).get("stored") == n, "it is at work")
-            assert server.pid is not None
-            os.kill(server.pid, signal.SIGSTOP)
-            try:
-                send()
-                time.sleep(1)  # an insert is on its way, without an answer
+            if what != "its store hangs":
+                send()  # read or not, it is not all written when Kafka is away
+            with away():
+                if what == "its store hangs":
+                    send()
+                time.sleep(1)  # a flush is on its way, without an answer
                 asked = time.monotonic()
                 assert worker.stop() == 0
                 took_s = time.monotonic() - asked
-            finally:
-                os.kill(server.pid, signal.SIGCONT)
             assert worker.events_logged("drain_cut_short")
+            assert worker.events_logged("worker_stopped")
             return took_s
 
     try:
-        measured_below(STOP_S, end, "from SIGTERM to the exit while the store hangs")
+        measured_below(STOP_S, end, f"from SIGTERM to the exit while {what}")
         with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path) as last:
-            until_whole(store, n)
+            until(lambda: sum(outcomes(store).values()) >= n, "all of it")
             assert last.stop() == 0
         assert_exact(store, n)
     finally:

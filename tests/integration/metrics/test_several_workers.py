@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from streamgauge.storage.settings import StoreSettings
+from streamgauge.stream_processors.core.faust_app import group_name
 from tests.support.audited import assert_exact, until_whole
+from tests.support.committed import assert_no_commit_is_ahead, lowest_markers
 from tests.support.kafka import TestKafka, create_topics
 from tests.support.metrics_worker import (
     MetricsWorker,
@@ -22,6 +24,7 @@ from tests.support.metrics_worker import (
     until,
 )
 from tests.support.steady_load import SteadyLoad
+from tests.support.ticks import completeness
 from tests.support.waiting import measured_below
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
@@ -50,16 +53,29 @@ def test_from_one_to_two_and_back_under_load_each_owns_half_and_counts_are_exact
         load = stack.enter_context(
             SteadyLoad(kafka.bootstrap, topic, per_second=PER_SECOND, partitions=PARTITIONS)
         )
-        env = {"STREAMGAUGE_SESSION_S": f"{LONG_SESSION_S}"}
-        first = stack.enter_context(
-            MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env)
-        )
+
+        def worker(name: str) -> MetricsWorker:
+            env = {
+                "STREAMGAUGE_SESSION_S": f"{LONG_SESSION_S}",
+                "STREAMGAUGE_INSTANCE": name,
+            }
+            return stack.enter_context(
+                MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env)
+            )
+
+        def they_say(**complete: float) -> None:
+            def told() -> bool:
+                return complete.items() <= completeness(kafka.bootstrap, topic_prefix).items()
+
+            until(told, f"ticks say {complete}")
+
+        first = worker("first")
         shared([first], PARTITIONS)
         until(lambda: stored(store) > 0, "the first is at work")
-        second = stack.enter_context(
-            MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **env)
-        )
+        they_say(first=1.0)
+        second = worker("second")
         shared([first, second], PARTITIONS // 2, PARTITIONS // 2)
+        they_say(first=0.5, second=0.5)
         both = stored(store)
         until(lambda: stored(store) > both + 2 * PER_SECOND, "both are at work")
         assert first.stop() == 0
@@ -68,6 +84,7 @@ def test_from_one_to_two_and_back_under_load_each_owns_half_and_counts_are_exact
         took_s = time.monotonic() - left
         print(f"takeover after an orderly end: {took_s:.1f} s")
         assert took_s < LONG_SESSION_S, "it said that it leaves"
+        they_say(second=1.0)
         alone = stored(store)
         until(lambda: stored(store) > alone + 2 * PER_SECOND, "the second goes on alone")
         n = load.end()
@@ -145,6 +162,12 @@ def test_a_static_member_that_comes_back_in_time_moves_no_partition_of_the_other
 def test_a_worker_that_gets_the_cpu_in_slices_holds_up_neither_the_other_nor_the_counts(
     kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
 ) -> None:
+    """And nothing is ever committed that some table lacks."""
+
+    def committed() -> dict[int, int]:
+        group = group_name("metrics", topic_prefix)
+        return assert_no_commit_is_ahead(kafka.bootstrap, group, store, PARTITIONS)
+
     with ExitStack() as stack:
         slow, other = (
             stack.enter_context(
@@ -158,7 +181,10 @@ def test_a_worker_that_gets_the_cpu_in_slices_holds_up_neither_the_other_nor_the
         load = stack.enter_context(
             SteadyLoad(kafka.bootstrap, topic, per_second=PER_SECOND, partitions=PARTITIONS)
         )
-        time.sleep(10)
+        began = time.monotonic()
+        while time.monotonic() - began < 10:  # so long the slow tables lack what others have
+            committed()
+            time.sleep(0.5)
         behind = backlog(store, load.sent, slow=mine)
         n = load.end()
         in_slices.end()
@@ -166,8 +192,12 @@ def test_a_worker_that_gets_the_cpu_in_slices_holds_up_neither_the_other_nor_the
         assert behind[1] < 3 * PER_SECOND, "the other keeps up"
         assert [w.owned for w in (slow, other)] == [PARTITIONS // 2] * 2, "nobody was thrown out"
         until_whole(store, n)
+        until(lambda: any(committed().values()), "offsets are committed")
         assert slow.stop() == 0
         assert other.stop() == 0
+    ends = {p: len(range(p, n, PARTITIONS)) for p in range(PARTITIONS)}
+    assert lowest_markers(store, PARTITIONS) == ends
+    assert committed() == ends, "in the end all of it"
     assert_exact(store, n)
 
 

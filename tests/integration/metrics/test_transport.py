@@ -234,6 +234,9 @@ def test_fat_events_wait_within_a_bound_in_bytes_and_none_is_lost(
         )
         assert 0 < waiting <= 3 * MIB + DRAIN_BYTES + 64 * 1024
         assert metric(port, "streamgauge_worker_flushes_total") > 8
+        rss_mb = worker.peak_rss_mb()
+        print(f"most resident memory while 100 MiB went through: {rss_mb:.0f} MB")
+        assert rss_mb < 400
         assert worker.stop() == 0
     assert outcomes(store) == {"stored": n}
     assert sums(store) == expected_sums([request(i) for i in range(n)])

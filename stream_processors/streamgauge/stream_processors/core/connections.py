@@ -145,7 +145,12 @@ class Connections:
         recall: Recall | None,
         read_back: ReadBack | None,
     ) -> Recalled:
-        sources = self.sources.describe(self._topics)
+        try:
+            sources = self.sources.describe(self._topics)
+        except Misconfigured:  # deleted
+            self.flusher.settle({})
+            raise
+        self.flusher.settle(sources)
         self._writer.set_generation(generation)
         self._writer.end_predecessors()
         markers = {table: self._writer.high_water(table) for table in self._tables}

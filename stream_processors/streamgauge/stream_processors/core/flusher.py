@@ -1,11 +1,12 @@
 """One flush: the rows of a cut, as one block per table, into the store. Runs in a thread.
 
 Order, and why:
-1. dead letters are on their topic before anything says that their offsets are done;
-2. the source still has the topic id under which it was read (else all of it is another log);
+1. the source still has the topic id under which it was read (else all of it is another log);
+2. dead letters are on their topic before anything says that their offsets are done;
 3. per table one compare-and-set insert. Refused: another writer was first (a block of ours that had
    landed counts as stored), so nothing more of this flush may be written. Store away or answer
    lost: the very same block again, until it is told to give up.
+What a flush leaves unwritten is read again, unless its topic is deleted: then `settle` writes it.
 In: `Job`. Out: `Outcome`. Not here: what to flush and when (worker.py), what a block looks like
 (streamgauge.storage.writer).
 """
@@ -93,6 +94,9 @@ class Flusher:
         self._failpoints = failpoints
         self._current_epoch = current_epoch
         self._halt = halt
+        self._due: list[tuple[Move, pa.Table]] = []  # of the last flush, not landed yet
+        self._written_on = date.min
+        self._fences: Mapping[str, Mapping[str, int]] = {}
 
     def write(self, job: Job) -> Outcome:
         """Write it. Retries while the store or Kafka is away; raises only for bugs."""
@@ -105,25 +109,21 @@ class Flusher:
     def _write(self, job: Job, landed: list[Move], rows: dict[str, int]) -> Result:
         with self._vitals.stage("build"):
             built = job.cut.build()
-        moves, tables = self._slow.due_now(job.epoch, job.moves, built)
-        letters = job.cut.dead_letters
-        if not self._until(job, "dead letters", lambda: self._publisher.dead_letters(letters)):
-            return Result.ABANDONED
         current: dict[str, Source] = {}
         if not self._until(job, "topic id", lambda: current.update(self._describe(job))):
             return Result.ABANDONED
         if current != dict(job.sources):
             return Result.SOURCE_CHANGED
-        for i, (move, data) in enumerate(_blocks(moves, tables)):
-            self._failpoints.reached("between_sinks" if i else "before_insert")
-            fence = job.cut.fences.get(move.table, {})
-            block = build_block(
-                move.table,
-                data,
-                written_on=job.written_on,
-                expected={**move.expected, **fence},
-                next={**move.next, **fence},
-            )
+        letters = job.cut.dead_letters
+        if not self._until(job, "dead letters", lambda: self._publisher.dead_letters(letters)):
+            return Result.ABANDONED
+        moves, tables = self._slow.due_now(job.epoch, job.moves, built)
+        self._written_on, self._fences = job.written_on, job.cut.fences
+        self._due = list(_blocks(moves, tables))
+        while self._due:
+            move, data = self._due[0]
+            self._failpoints.reached("between_sinks" if landed else "before_insert")
+            block = self._block(move, data)
             answer: list[InsertOutcome] = []
 
             def insert(block: Block = block, answer: list[InsertOutcome] = answer) -> None:
@@ -135,11 +135,40 @@ class Flusher:
                 telemetry.REFUSED.labels(self._name, move.table).inc()
                 log.warning("block_refused", extra={"table": move.table})
                 return Result.CONFLICT
+            del self._due[0]
             landed.append(move)
             rows[move.table] = data.num_rows
         self._failpoints.reached("before_ack")
         _tell(job.cut, tables)
         return Result.DONE
+
+    def settle(self, current: Mapping[str, Source]) -> None:
+        """Between two epochs: write what is left of a log that is no more; forget the rest.
+
+        The rest is read again, but of a topic that was deleted these rows are all there is: what
+        one table has of it, all shall have. current: the sources as they are now.
+        Raises Retryable: call again.
+        """
+        logs = {source.src for source in current.values()}
+        for move, data in [*self._due, *self._slow.left()]:
+            if all(key.rpartition("/")[0] in logs for key in move.next):
+                continue
+            outcome = self._writer.insert(self._block(move, data))
+            facts = {"table": move.table, "rows": data.num_rows, "outcome": outcome.value}
+            log.info("old_log_settled", extra=facts)
+        self._due = []
+        self._slow.clear()
+
+    def _block(self, move: Move, data: pa.Table) -> Block:
+        """By the date and the fences of the last flush that was begun."""
+        fence = self._fences.get(move.table, {})
+        return build_block(
+            move.table,
+            data,
+            written_on=self._written_on,
+            expected={**move.expected, **fence},
+            next={**move.next, **fence},
+        )
 
     def _describe(self, job: Job) -> Mapping[str, Source]:
         try:
