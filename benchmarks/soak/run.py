@@ -166,8 +166,9 @@ class Soak:
 
     def _blows(self, site: Site, sender: SenderProcess) -> None:
         plan = make_plan(self._options.kills, self._options.seed)
-        step_s = FIRST_STEP_S
-        for number in range(self._state.next_step, len(plan)):
+        behind = self._state.next_step
+        step_s = self._state.seconds / behind if behind else FIRST_STEP_S
+        for number in range(behind, len(plan)):
             step, began = plan[number], time.monotonic()
             left = self._options.events * SHARE - sender.acked
             sender.pace(max(LEAST_SPEED, left / (len(plan) - number) / step_s))
