@@ -192,8 +192,13 @@ def test_data_folder_of_an_older_version_is_migrated_with_its_data(tmp_path: Pat
     new.stop()
 
 
-def test_events_of_before_the_new_codecs_are_read_and_merged_as_they_were(tmp_path: Path) -> None:
-    """Migration 12 changes codecs alone: parts of before and after become one, with every value."""
+def test_events_of_before_new_codecs_and_an_index_are_read_and_merged_as_they_were(
+    tmp_path: Path,
+) -> None:
+    """Migration 12 changes codecs alone: parts of before and after become one, with every value.
+
+    Migration 13 adds an index, which a part of before gets when it is merged.
+    """
     store = EmbeddedStore(tmp_path / "store", memory_mb=1024, fsync=False, die_with_parent=True)
     settings = store.start()
     migrate(settings, migrations=shipped()[:11])
@@ -223,12 +228,19 @@ def test_events_of_before_the_new_codecs_are_read_and_merged_as_they_were(tmp_pa
         "SELECT * EXCEPT next FROM events WHERE kind = 0 AND offset < {n:UInt64} ORDER BY ts"
     )
     codecs = "SELECT name, compression_codec AS codec FROM system.columns WHERE table = 'events'"
+    by_offset = (
+        "SELECT data_compressed_bytes > 0 AS indexed FROM system.data_skipping_indices"
+        " WHERE table = 'events' AND name = 'by_offset'"
+    )
     insert(0)
     with connect(settings) as client:
         before = client.query(everything, {"n": 3})
         old_codecs = {row["name"]: row["codec"] for row in client.query(codecs)}
         assert migrate(settings)
         assert check(settings) == []
+        assert client.query(by_offset) == [{"indexed": 0}]
+        client.command("OPTIMIZE TABLE events FINAL")
+        assert client.query(by_offset) == [{"indexed": 1}]
         insert(3)
         client.command("OPTIMIZE TABLE events FINAL")
         assert client.query(

@@ -201,6 +201,7 @@ def test_a_takeover_reads_the_rows_near_its_positions_and_finds_what_all_rows_wo
     assert latest == old
     assert len(old) == len(positions)
 
+    print(f"rows read by each query: {near} with the index, {whole} without")
     assert len(near) == len(positions) + 2
     assert min(whole) >= ROWS
     assert max(near) < ROWS / 4, near
