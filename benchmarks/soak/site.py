@@ -30,10 +30,11 @@ from streamgauge.storage.embedded.process import EmbeddedStore
 from streamgauge.storage.migrate import migrate
 from streamgauge.storage.settings import StoreSettings
 from tests.support.in_flight import PartsBeingWritten, frozen
-from tests.support.metrics_worker import DEADLINE_S, MetricsWorker, until
+from tests.support.metrics_worker import DEADLINE_S, MetricsWorker, one, until
 from tests.support.store_proxy import Fault, StoreProxy
 
 PREFIX = "soak."
+POSITION = "SELECT arraySum(mapValues(maxMap(next))) FROM events WHERE kind = 1"
 PARTITIONS = 8
 LARGER_THAN_ANY_DISK_MB = 1_000_000_000
 IN_FLIGHT_S = 3.0
@@ -118,13 +119,9 @@ class Site:
     def position(self) -> int:
         """Offsets that `events` has, all partitions together; -1 while the store is away."""
         try:
-            with connect(self.direct, timeout_s=10) as client:
-                (row,) = client.query(
-                    "SELECT arraySum(mapValues(maxMap(next))) AS n FROM events WHERE kind = 1"
-                )
+            return int(one(self.direct, POSITION))
         except Retryable:
             return -1
-        return int(row["n"])
 
     # -- workers -----------------------------------------------------------------------------------
 

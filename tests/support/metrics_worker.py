@@ -8,6 +8,7 @@ with MetricsWorker(kafka, prefix, store) as worker:
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ import psutil
 from confluent_kafka import Producer
 
 from streamgauge.contracts.kafka import KafkaSettings
-from streamgauge.storage.client import connect
+from streamgauge.storage.client import StoreClient, connect
 from streamgauge.storage.settings import StoreSettings
 
 T0 = 1_790_000_000_000
@@ -89,10 +90,15 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = DEADLINE
         time.sleep(0.05)
 
 
+@functools.lru_cache(maxsize=2)
+def _client(store: StoreSettings) -> StoreClient:
+    """Kept: to connect costs six times what a question does, and tests ask until it holds."""
+    return connect(store)
+
+
 def ask(store: StoreSettings, sql: str) -> list[dict[str, Any]]:
     """Rows of a query."""
-    with connect(store) as client:
-        return client.query(sql)
+    return _client(store).query(sql)
 
 
 def one(store: StoreSettings, sql: str) -> Any:

@@ -20,6 +20,12 @@ BEGINNINGS = (b"--", b"/*", b"#", b";", b"\0", b" ;", b"-- x\n", b"/* x */", b"\
 BLANKS = (b" ", b";", b"\n", b"-", b"/", b"*", b"#", b"\t", b"\0")
 
 
+@pytest.fixture(scope="module")
+def store(store_server: EmbeddedStore) -> StoreSettings:
+    """Shadows the migrated database: these tests need no tables."""
+    return store_server.settings("default")
+
+
 def post(store: StoreSettings, body: bytes) -> tuple[int, bytes, str]:
     """Status, body, ClickHouse's error code."""
     headers = {"X-ClickHouse-User": store.user, "X-ClickHouse-Key": store.password}
