@@ -43,8 +43,8 @@ class StoreProxy:
     """One proxy on a port of its own, in a thread of its own.
 
     store: where new connections go. delay_s: before every request; insert_delay_s: before every
-    insert, beside that. late_s: how late Fault.LATE delivers. late: requests that were or are so.
-    last_status: of the store's answer to the last spoiled insert.
+    insert, beside that. late_s: how late Fault.LATE delivers, None: when `deliver` says so. late:
+    requests that were or are so. last_status: of the store's answer to the last spoiled insert.
     """
 
     def __init__(self, store: StoreSettings) -> None:
@@ -57,7 +57,8 @@ class StoreProxy:
         self._server: asyncio.Server | None = None
         self.delay_s = 0.0
         self.insert_delay_s = 0.0
-        self.late_s = 1.5
+        self.late_s: float | None = 1.5
+        self._deliver = asyncio.Event()
         self.late = 0
         self.last_status = 0
         self.port = 0
@@ -70,6 +71,10 @@ class StoreProxy:
     def spoil(self, *faults: Fault) -> None:
         """Spoil the next inserts, in this order."""
         self._loop.call_soon_threadsafe(self._faults.extend, faults)
+
+    def deliver(self) -> None:
+        """Let late requests come."""
+        self._loop.call_soon_threadsafe(self._deliver.set)
 
     def spoiled(self, fault: Fault) -> int:
         """Inserts to which this has happened."""
@@ -141,7 +146,10 @@ class StoreProxy:
         if fault is Fault.LATE:
             _cut(writer)
             self.late += 1
-            await asyncio.sleep(self.late_s)
+            if self.late_s is None:
+                await self._deliver.wait()
+            else:
+                await asyncio.sleep(self.late_s)
         store_out.write(request[: len(request) // 2] if fault is Fault.HALF else request)
         await store_out.drain()
         if fault is Fault.CUT_AT_ONCE:

@@ -77,7 +77,7 @@ def test_a_request_that_comes_after_its_sender_died_and_another_went_on_is_refus
     n = 4_000
     static = SMALL | {"STREAMGAUGE_STATIC_ID": "one"}
     produce(kafka.bootstrap, topic, [raw(request(i)) for i in range(n)])
-    proxy.late_s = 12.0
+    proxy.late_s = None
     with MetricsWorker(kafka.bootstrap, topic_prefix, proxy.settings, tmp_path, **static) as dying:
         until(lambda: stored(store) > 0, "progress")
         proxy.spoil(Fault.LATE)
@@ -85,7 +85,8 @@ def test_a_request_that_comes_after_its_sender_died_and_another_went_on_is_refus
         dying.kill()
     with MetricsWorker(kafka.bootstrap, topic_prefix, store, tmp_path, **static) as other:
         until(lambda: outcomes(store).get("stored") == n, "all events, without it")
-        assert proxy.late == 1, "it has not come yet"
+        assert proxy.spoiled(Fault.LATE) == 0, "it has not come yet"
+        proxy.deliver()
         until(lambda: proxy.spoiled(Fault.LATE) == 1, "it has come")
         assert proxy.last_status == 409, "and was refused"
         wait_for_slow_tables(store, n)
