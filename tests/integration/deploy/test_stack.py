@@ -17,6 +17,7 @@ import pytest
 
 from streamgauge.contracts.errors import Misconfigured
 from streamgauge.deploy.ports import free_ports
+from streamgauge.deploy.processes import Pid
 from streamgauge.deploy.stack import Stack, StackConfig
 from streamgauge.deploy.stack.state import read_state
 from streamgauge.deploy.topics import check_topics
@@ -199,7 +200,7 @@ def test_kafka_alone_starts_answers_and_stops(tmp_path: Path) -> None:
     finally:
         shell("kafka", "stop")
     assert shell("kafka", "status", code=3)
-    assert not psutil.pid_exists(status["pid"])
+    assert Pid.of(status["pid"]) is None
 
 
 def test_services_of_the_user_are_used_and_left_alone(tmp_path: Path, kafka: TestKafka) -> None:
