@@ -96,8 +96,7 @@ def test_a_topic_made_anew_that_outgrew_the_old_positions_is_read_from_its_start
         until(lambda: sum(outcomes(store).values()) == 2_404, "the second life")
         slow = "SELECT sum(n) FROM producers WHERE kind = 0 AND producer_id = 'p1'"
         until(lambda: one(store, slow) == 400, "what slow tables lacked of the first life")
-        if session_s != 60:
-            until_whole(store, 2_400)  # partitions move once more
+        until_whole(store, 2_400)  # partitions may move once more
         noticed = metric(port, "streamgauge_worker_flushes_total", result="source_changed")
         assert noticed >= 1 or session_s != 60, "a flush noticed: nobody else could"
         assert [worker.stop() for worker in both] == [0, 0]
