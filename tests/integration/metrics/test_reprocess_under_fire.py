@@ -234,8 +234,9 @@ def test_two_runs_that_start_together_get_two_numbers_wherever_one_overtakes_the
         assert registered == sorted(set(registered)), "each number has the hours of one run"
         assert sorted(numbers) == [number for number in registered if number in numbers]
 
-    assert [overtaken(store, step) for step in range(4)] == [True, True, True, False]
+    came = [overtaken(store, step) for step in range(4)]
     assert_all_are_different()
+    assert came == [True, True, True, False], "two looks and an insert are all the steps"
     with StoreProxy(store) as proxy:
         proxy.late_s = 0.5
         for fault in Fault:
