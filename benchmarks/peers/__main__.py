@@ -6,7 +6,7 @@ The same spans go to streamgauge, Arize Phoenix and MLflow, one system after ano
 each on fresh data: all servers of a system on one core, its client on another. The clock runs from
 the first span until a query counts all of them; server CPU until nothing lags behind. Ours gets
 more spans, since it would be done before a clock could tell. It is judged without scores and drift,
-which the peers have not, and shown with them ("all"). Medians of the rounds.
+which the peers have not, and shown with them (`streamgauge-all`). Medians of the rounds.
 """
 
 from __future__ import annotations
@@ -94,13 +94,13 @@ def main() -> int:
     """Run the rounds and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ours", type=int, default=120_000, help="to ours; a quarter to `all`")
+    parser.add_argument("--ours", type=int, default=120_000, help="to ours; a quarter to streamgauge-all")
     parser.add_argument("--theirs", type=int, default=3_000, help="spans to each peer")
     parser.add_argument("--only", choices=list(SYSTEMS), action="append", help="may be repeated")
     args = parser.parse_args()
     if CLIENT_CORE == SERVER_CORE:
         sys.stderr.write("one core: client and servers share it\n")
-    sizes = {OURS: args.ours, f"{OURS}, all": args.ours // 4}
+    sizes = {OURS: args.ours, f"{OURS}-all": args.ours // 4}
     measured: dict[str, list[dict[str, float]]] = {}
     for turn in range(args.rounds):
         for name in args.only or SYSTEMS:

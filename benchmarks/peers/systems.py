@@ -151,7 +151,7 @@ def streamgauge(folder: Path, spans: Path, *without: str) -> Iterator[System]:
 
 SYSTEMS = {
     "streamgauge": lambda folder, spans: streamgauge(folder, spans, "scores", "drift"),
-    "streamgauge, all": streamgauge,
+    "streamgauge-all": streamgauge,
     "phoenix": phoenix,
     "mlflow": mlflow,
 }
