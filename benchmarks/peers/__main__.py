@@ -94,7 +94,7 @@ def main() -> int:
     """Run the rounds and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ours", type=int, default=120_000, help="to ours; a quarter to streamgauge-all")
+    parser.add_argument("--ours", type=int, default=120_000, help="to ours; to -all a quarter")
     parser.add_argument("--theirs", type=int, default=3_000, help="spans to each peer")
     parser.add_argument("--only", choices=list(SYSTEMS), action="append", help="may be repeated")
     args = parser.parse_args()
