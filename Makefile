@@ -31,10 +31,10 @@ test: $(VENV)/.dev lint types ## the whole test suite
 test-full: $(VENV)/.dev lint types ## also what takes longer: 20 demo seeds, long kill loops
 	@$(BIN)/pytest -q
 
-bench-stream: $(VENV)/.dev ## the metrics worker against other ways to consume; installs Quix Streams (130 MB), about nine minutes
+bench-stream: $(VENV)/.dev ## the metrics worker against other ways to consume; installs Quix Streams (130 MB), about five minutes
 	@$(BIN)/python -m benchmarks.stream
 
-bench-latency: $(VENV)/.dev ## event to queryable aggregate at half of the maximum rate, against take(); eleven minutes
+bench-latency: $(VENV)/.dev ## event to queryable aggregate at half of the maximum rate, against take(); ten minutes
 	@$(BIN)/python -m benchmarks.latency
 
 bench-memory: $(VENV)/.dev ## memory of worker and store: fat events, many and hostile labels; ten minutes

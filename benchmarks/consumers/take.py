@@ -12,10 +12,9 @@ import sys
 import uuid
 from typing import Any
 
-import faust
-
 from benchmarks.consumers.meter import Meter
 from benchmarks.consumers.sink import Sink
+from streamgauge.stream_processors.core.faust_app import WorkerApp
 from streamgauge.stream_processors.settings import WorkerSettings
 
 
@@ -23,7 +22,7 @@ async def run(total: int, *, by_time: bool) -> None:
     """Read until so many events have landed."""
     settings, meter = WorkerSettings.from_env(), Meter(total)
     sink = Sink(settings, meter)
-    app = faust.App(
+    app = WorkerApp(
         f"take-{uuid.uuid4().hex[:8]}",
         broker="kafka://" + settings.kafka.bootstrap,
         consumer_auto_offset_reset="earliest",

@@ -10,17 +10,15 @@ to the end, "behind_s": how late the last one was at most}. Exit 1: Kafka refuse
 
 from __future__ import annotations
 
-import contextlib
 import json
-import subprocess
 import sys
-import threading
 import time
 from itertools import islice
 
 from confluent_kafka import KafkaError, Message, Producer
 
 from benchmarks.load import T0_MS
+from benchmarks.sending import SenderProcess
 from benchmarks.templates import render
 
 AT_ONCE = 1_000
@@ -100,46 +98,31 @@ class Books:
         print(json.dumps(line), flush=True)  # ends us if nobody listens any more
 
 
-class Sender:
+class Sender(SenderProcess):
     """The process, and what it has said last. acked: events; done: orders."""
 
     def __init__(self, bootstrap: str, topic: str, partitions: int, *, spacing_ms: int) -> None:
-        given = (bootstrap, topic, str(partitions), str(spacing_ms))
-        self.acked = self.done = 0
-        self.behind_s = 0.0
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.growth.sender", *given],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-        )  # fmt: skip
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        super().__init__("benchmarks.growth.sender", bootstrap, topic, partitions, spacing_ms)
+        self.said |= {"acked": 0, "done": 0, "behind_s": 0.0}
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            said = json.loads(line)
-            self.acked, self.done = said["acked"], said["done"]
-            self.behind_s = said["behind_s"]
+    @property
+    def acked(self) -> int:
+        """Events that Kafka has."""
+        return int(self.said["acked"])
+
+    @property
+    def done(self) -> int:
+        """Orders of which it has all."""
+        return int(self.said["done"])
+
+    @property
+    def behind_s(self) -> float:
+        """How late the last order was at most."""
+        return float(self.said["behind_s"])
 
     def order(self, start: int, n: int, *, rate: float = 0) -> None:
         """See the module. Returns at once."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{start} {n} {rate}\n")
-
-    def check(self) -> None:
-        """RuntimeError if it has ended."""
-        if self._process.poll() is not None:
-            raise RuntimeError(f"the sender ended with {self._process.returncode}")
-
-    def end(self) -> None:
-        """Whatever its state."""
-        self._process.kill()
-        self._process.wait(10)
-        self._listener.join(10)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self.tell(f"{start} {n} {rate}")
 
 
 def main() -> None:

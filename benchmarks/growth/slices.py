@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks.growth.site import Look, Site, site
 from benchmarks.load import SPACING_MS
 from benchmarks.memory import counts
+from benchmarks.resuming import kept_state
 from benchmarks.stream.ways import into_store
 from streamgauge.deploy.paths import write_atomic
 
@@ -123,16 +124,10 @@ class State:
     @classmethod
     def load(cls, options: Options) -> State:
         """Of a round with these options, done or not, else a new one; ValueError: other options."""
-        path = options.path
-        if not path.exists():
+        kept = kept_state(options.path, options.as_json())
+        if kept is None:
             return cls(options.as_json())
-        kept = json.loads(path.read_text())
-        state = cls(**kept | {"slices": [Slice(**one) for one in kept["slices"]]})
-        if state.options != options.as_json():
-            raise ValueError(
-                f"{path} is of a run with {state.options}: remove its folder or repeat them"
-            )
-        return state
+        return cls(**kept | {"slices": [Slice(**one) for one in kept["slices"]]})
 
     def save(self, path: Path) -> None:
         """Replace what is there."""

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Figure
+from benchmarks.resuming import kept_state
+from benchmarks.sending import SenderProcess
 from benchmarks.soak.compare import compare
 from benchmarks.soak.plan import KILLS, make_plan
 from benchmarks.soak.site import PARTITIONS, Site
@@ -67,59 +66,34 @@ class State:
     @classmethod
     def load(cls, path: Path, options: Options) -> State:
         """Of an interrupted run with these options, else a new one; ValueError: other options."""
-        if not path.exists():
-            return cls(options.as_json())
-        state = cls(**json.loads(path.read_text()))
-        if state.options != options.as_json():
-            raise ValueError(
-                f"{path} is of a run with {state.options}: remove its folder or repeat them"
-            )
-        return state
+        kept = kept_state(path, options.as_json())
+        return cls(options.as_json()) if kept is None else cls(**kept)
 
 
-class SenderProcess:
+class Sender(SenderProcess):
     """The sender, and what it has said last."""
 
     def __init__(self, site: Site, options: Options, begin: int) -> None:
-        self.acked = begin
-        self.expected: Mapping[str, Mapping[str, int]] | None = None
-        self._process = subprocess.Popen(
-            [
-                sys.executable, "-m", "benchmarks.soak.sender", site.kafka.bootstrap, site.topic,
-                *map(str, (options.events, PARTITIONS, options.seed, begin)),
-            ],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        super().__init__(
+            "benchmarks.soak.sender", site.kafka.bootstrap, site.topic,
+            options.events, PARTITIONS, options.seed, begin,
         )  # fmt: skip
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        self._begin = begin
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            said = json.loads(line)
-            self.acked = said.get("acked", self.acked)
-            self.expected = said.get("expected", self.expected)
+    @property
+    def acked(self) -> int:
+        """Events that Kafka has, those of earlier lives too."""
+        return int(self.said.get("acked", self._begin))
+
+    @property
+    def expected(self) -> Mapping[str, Mapping[str, int]] | None:
+        """What a store must hold; None until all is sent."""
+        return self.said.get("expected")
 
     def pace(self, events_per_s: float) -> None:
         """From now on; nothing to do if it has sent all."""
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.write(f"{events_per_s:.1f}\n")
-
-    def check(self) -> None:
-        """RuntimeError if it failed."""
-        if self._process.poll():
-            raise RuntimeError(f"the sender ended with {self._process.returncode}")
-
-    def end(self) -> None:
-        """Whatever its state."""
-        self._process.kill()
-        self._process.wait(10)
-        self._listener.join(10)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):  # a pace that was never read
-                    pipe.close()
+            self.tell(f"{events_per_s:.1f}")
 
 
 class Soak:
@@ -150,21 +124,21 @@ class Soak:
             return self._judge(site, sender)
 
     @contextlib.contextmanager
-    def _sender(self, site: Site) -> Iterator[SenderProcess]:
-        sender = SenderProcess(site, self._options, self._state.acked)
+    def _sender(self, site: Site) -> Iterator[Sender]:
+        sender = Sender(site, self._options, self._state.acked)
         try:
             yield sender
         finally:
             sender.end()
 
-    def _save(self, site: Site, sender: SenderProcess, next_step: int) -> None:
+    def _save(self, site: Site, sender: Sender, next_step: int) -> None:
         state = self._state
         state.next_step, state.acked = next_step, sender.acked
         state.counts, state.seconds = dict(site.counts), time.monotonic() - self._started
         state.rss_mb = max(state.rss_mb, site.rss_mb)
         write_atomic(self._path, json.dumps(asdict(state)))
 
-    def _blows(self, site: Site, sender: SenderProcess) -> None:
+    def _blows(self, site: Site, sender: Sender) -> None:
         plan = make_plan(self._options.kills, self._options.seed)
         behind = self._state.next_step
         step_s = self._state.seconds / behind if behind else FIRST_STEP_S
@@ -181,15 +155,15 @@ class Soak:
             step_s = 0.8 * step_s + 0.2 * (time.monotonic() - began)
             self._progress(site, sender, f"{number + 1}/{len(plan)} {step.blow} {step.point}")
 
-    def _until_progress(self, site: Site, sender: SenderProcess, before: int) -> None:
+    def _until_progress(self, site: Site, sender: Sender, before: int) -> None:
         def moved() -> bool:
-            sender.check()
+            sender.check(done=True)
             site.check_workers()
             return site.position() > max(before, 0) or sender.expected is not None
 
         until(moved, f"work goes on after a blow; logs are in {site.logs}", seconds=120)
 
-    def _store_away(self, site: Site, sender: SenderProcess) -> None:
+    def _store_away(self, site: Site, sender: Sender) -> None:
         away_s = self._options.away_s
         sender.pace(self._options.events * SHARE / (away_s + 20))
         self._until_progress(site, sender, site.position())
@@ -217,7 +191,7 @@ class Soak:
         self._until_progress(site, sender, 0)
         self._say(f"the store is back after {time.monotonic() - gone:.0f} s")
 
-    def _progress(self, site: Site, sender: SenderProcess, what: str) -> None:
+    def _progress(self, site: Site, sender: Sender, what: str) -> None:
         minutes, seconds = divmod(round(time.monotonic() - self._started), 60)
         kills = sum(site.counts[blow] for blow in KILLS)
         self._say(
@@ -225,12 +199,12 @@ class Soak:
             f" {site.position():,} stored; {kills} kills; {len(site.workers)} workers"
         )
 
-    def _judge(self, site: Site, sender: SenderProcess) -> dict[str, Figure]:
+    def _judge(self, site: Site, sender: Sender) -> dict[str, Figure]:
         n = self._options.events
         sender.pace(FULL_SPEED)
 
         def sent() -> bool:
-            sender.check()
+            sender.check(done=True)
             site.check_workers()
             return sender.expected is not None
 

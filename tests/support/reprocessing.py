@@ -1,6 +1,6 @@
 """Hours to reprocess, traffic that goes on meanwhile, and what views must then show.
 
-`topic`, `metrics`: fixtures. `TASK`: the hours. `assert_shown`: views
+`metrics`: a fixture. `TASK`: the hours. `assert_shown`: views
 against a count of the events.
 """
 
@@ -24,7 +24,7 @@ from streamgauge.storage.tables import TABLES
 from streamgauge.stream_processors.metrics.pricing import Known, PriceBook
 from streamgauge.stream_processors.reprocess.run import Task
 from tests.support.audited import START
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.kafka import TestKafka
 from tests.support.metrics_worker import (
     MetricsWorker,
     ask,
@@ -36,7 +36,6 @@ from tests.support.metrics_worker import (
     until,
 )
 
-PARTITIONS = 4
 HOUR = timedelta(hours=1)
 STATIC = {"STREAMGAUGE_STATIC_ID": "one"}
 TASK = Task(START, START + 2 * HOUR, reason="test")
@@ -123,13 +122,6 @@ def command(store: StoreSettings, *more: str, failpoint: str = "") -> subprocess
         env=env | store.to_env() | {"STREAMGAUGE_FAILPOINT": failpoint},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-
-
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
-    return f"{topic_prefix}events.v1"
 
 
 class Traffic:

@@ -202,6 +202,12 @@ def test_a_broker_that_dies_at_start_shows_the_end_of_its_log(tmp_path: Path) ->
     assert local.pid is None
 
 
+def test_a_folder_with_a_comma_is_refused_in_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"cannot keep its log in .*a,b: it takes a comma"):
+        LocalKafka(tmp_path / "a,b").start()
+    assert not (tmp_path / "a,b").exists()
+
+
 @pytest.mark.slow
 def test_the_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (

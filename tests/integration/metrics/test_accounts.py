@@ -15,7 +15,7 @@ from streamgauge.producers import Client
 from streamgauge.producers._counts import Drop
 from streamgauge.producers.testing import MemorySink
 from streamgauge.storage.settings import StoreSettings
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.kafka import TestKafka
 from tests.support.metrics_worker import (
     MetricsWorker,
     ask,
@@ -30,13 +30,6 @@ from tests.support.metrics_worker import (
 )
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
-
-
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=4)
-    return f"{topic_prefix}events.v1"
 
 
 def a_client_with_losses() -> list[bytes]:

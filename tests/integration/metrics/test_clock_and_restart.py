@@ -13,7 +13,7 @@ from streamgauge.storage.settings import StoreSettings
 from streamgauge.stream_processors.metrics.pricing import PriceBook
 from streamgauge.stream_processors.metrics.processor import MetricsProcessor
 from tests.support.endpoint import metric
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.kafka import TestKafka
 from tests.support.metrics_worker import (
     T0,
     MetricsWorker,
@@ -31,13 +31,6 @@ from tests.support.ticks import ticks
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 LATENESS_MS = 5_000
-
-
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=4)
-    return f"{topic_prefix}events.v1"
 
 
 def assert_tells_only_what_is_stored(store: StoreSettings, tick: Tick) -> None:

@@ -17,7 +17,7 @@ from streamgauge.storage.settings import StoreSettings
 from streamgauge.stream_processors.core.health import LOOP_S
 from tests.support.endpoint import metric, probe, problems
 from tests.support.hanging_worker import POISON
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.kafka import TestKafka
 from tests.support.metrics_worker import (
     T0,
     MetricsWorker,
@@ -34,13 +34,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 class HangingWorker(MetricsWorker):
     module = "tests.support.hanging_worker"
-
-
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=4)
-    return f"{topic_prefix}events.v1"
 
 
 @pytest.fixture

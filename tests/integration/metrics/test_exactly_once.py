@@ -9,7 +9,7 @@ import pytest
 
 from streamgauge.storage.settings import StoreSettings
 from tests.support.exact import assert_exact
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.kafka import TestKafka
 from tests.support.metrics_worker import (
     MetricsWorker,
     one,
@@ -25,13 +25,6 @@ from tests.support.metrics_worker import (
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 PARTITIONS = 4
 STATIC = {"STREAMGAUGE_STATIC_ID": "one"}  # who comes back need not wait for the dead one's session
-
-
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
-    return f"{topic_prefix}events.v1"
 
 
 def test_every_event_is_counted_once_in_every_table_and_a_restart_begins_at_the_end(

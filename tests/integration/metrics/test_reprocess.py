@@ -52,11 +52,10 @@ from tests.support.reprocessing import (
     revisions,
     shown,
     take_in,
-    topic,
 )
 from tests.support.store_proxy import Fault, StoreProxy
 
-__all__ = ["metrics", "topic"]  # fixtures of this file
+__all__ = ["metrics"]  # a fixture of this file
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 
 

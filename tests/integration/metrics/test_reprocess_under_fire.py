@@ -49,11 +49,10 @@ from tests.support.reprocessing import (
     metrics,
     revisions,
     take_in,
-    topic,
 )
 from tests.support.store_proxy import Fault, StoreProxy
 
-__all__ = ["metrics", "topic"]  # fixtures of this file
+__all__ = ["metrics"]  # a fixture of this file
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 FULL = pytest.mark.full
 HOURS = [("t0", int(TASK.start.timestamp()))]

@@ -14,7 +14,7 @@ from streamgauge.contracts.kafka import KafkaSettings
 from streamgauge.storage.embedded.process import EmbeddedStore
 from streamgauge.storage.migrate import migrate
 from streamgauge.storage.settings import StoreSettings
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.kafka import TestKafka
 from tests.support.metrics_worker import (
     MetricsWorker,
     expected_sums,
@@ -30,13 +30,6 @@ from tests.support.store_proxy import StoreProxy
 from tests.support.workers import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
-
-
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=4)
-    return f"{topic_prefix}events.v1"
 
 
 def test_a_store_that_is_killed_twice_gets_every_event_once(

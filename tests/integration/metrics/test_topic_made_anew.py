@@ -45,13 +45,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 PARTITIONS = 4
 
 
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
-    return f"{topic_prefix}events.v1"
-
-
 class NeverLooks(MetricsWorker):
     """One whose flushes alone can notice that its topic was made anew."""
 

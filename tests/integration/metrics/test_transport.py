@@ -51,13 +51,6 @@ LATENESS_MS = 5_000
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=PARTITIONS)
-    return f"{topic_prefix}events.v1"
-
-
 def test_partitions_that_are_idle_or_hold_an_open_transaction_hold_nothing_back(
     kafka: TestKafka, topic: str, topic_prefix: str, store: StoreSettings, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from streamgauge.storage.settings import StoreSettings
 from tests.support.exact import assert_exact, wait_for_slow_tables
-from tests.support.kafka import TestKafka, create_topics
+from tests.support.kafka import TestKafka
 from tests.support.metrics_worker import (
     MetricsWorker,
     outcomes,
@@ -28,13 +28,6 @@ from tests.support.store_proxy import Fault, StoreProxy
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.slow]
 SMALL = {"STREAMGAUGE_FLUSH_EVENTS": "300"}
-
-
-@pytest.fixture
-def topic(kafka: TestKafka, topic_prefix: str) -> str:
-    """The events topic under a prefix of this test's own."""
-    create_topics(kafka.bootstrap, topic_prefix, partitions=4)
-    return f"{topic_prefix}events.v1"
 
 
 @pytest.fixture

@@ -109,8 +109,9 @@ class LocalKafka:
     def start(self) -> str:
         """Start the broker and wait until it answers metadata; its bootstrap address.
 
-        Raises Misconfigured (no Java, no jars, port taken, folder in use) or Unreachable (it
-        died or did not answer in time; the message carries the end of its log).
+        Raises Misconfigured (no Java, no jars, port taken, folder in use or with a comma in its
+        name) or Unreachable (it died or did not answer in time; the message carries the end of its
+        log).
         """
         self.spawn()
         try:
@@ -127,6 +128,12 @@ class LocalKafka:
         """Start the process without waiting for its first answer."""
         if self.pid is not None:
             return
+        if "," in str(self.data_dir):
+            raise Misconfigured(
+                f"Kafka cannot keep its log in {self.data_dir}: it takes a comma for the end of a "
+                "folder's name",
+                hint="choose a folder without commas (--home, STREAMGAUGE_HOME)",
+            )
         held = self.leftover()
         if held is not None:
             raise Misconfigured(

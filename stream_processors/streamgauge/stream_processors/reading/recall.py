@@ -22,7 +22,7 @@ from streamgauge.stream_processors.reading.memory import Memory
 from streamgauge.stream_processors.settings import WorkerSettings
 
 # Runs of consecutive seq per producer, each with its last offset; the newest ones. One partition at
-# a time: where each event has a producer of its own, a million of them take some 400 MB.
+# a time, since where each event has a producer of its own, all of them are held at once.
 INTERVALS = """
 SELECT * FROM (
 SELECT producer_id, run[1] AS low, run[-1] AS high, arrayMax(offsets) AS last
